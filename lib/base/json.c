@@ -1,0 +1,352 @@
+#include "json.h"
+
+#include <limits.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "limits.h"
+#include "time.h"
+
+json_object *json_parse(Str text)
+{
+    struct json_tokener *tok;
+    json_object *obj = NULL;
+
+    if (!text.data || text.len > INT_MAX)
+        return NULL;
+    tok = json_tokener_new_ex(LIMIT_JSON_DEPTH);
+    if (!tok)
+        return NULL;
+    /* Strict: no comments, no single quotes, no NaN; what follows the value is checked below. */
+    json_tokener_set_flags(tok, JSON_TOKENER_STRICT | JSON_TOKENER_ALLOW_TRAILING_CHARS);
+    obj = json_tokener_parse_ex(tok, text.data, (int)text.len);
+    if (json_tokener_get_error(tok) == json_tokener_continue) /* a bare number wants to see its end */
+        obj = json_tokener_parse_ex(tok, "", 1);
+    bool ok = json_tokener_get_error(tok) == json_tokener_success;
+    size_t end = json_tokener_get_parse_end(tok);
+    json_tokener_free(tok);
+    if (ok && end < text.len)
+        ok = text_trim((Str){text.data + end, text.len - end}).len == 0;
+    if (!ok) {
+        json_object_put(obj);
+        return NULL;
+    }
+    return obj;
+}
+
+json_object *json_member(json_object *obj, const char *key)
+{
+    json_object *value = NULL;
+    if (!json_object_is_type(obj, json_type_object) || !json_object_object_get_ex(obj, key, &value))
+        return NULL;
+    return value;
+}
+
+Str json_str(json_object *value)
+{
+    if (!value || !json_object_is_type(value, json_type_string))
+        return (Str){0};
+    return (Str){json_object_get_string(value), (size_t)json_object_get_string_len(value)};
+}
+
+Str json_get_str(json_object *obj, const char *key)
+{
+    return json_str(json_member(obj, key));
+}
+
+bool json_get_int(json_object *obj, const char *key, int64_t *ret)
+{
+    json_object *value = json_member(obj, key);
+    if (!value || !json_object_is_type(value, json_type_int))
+        return false;
+    *ret = json_object_get_int64(value);
+    return true;
+}
+
+bool json_get_double(json_object *obj, const char *key, double *ret)
+{
+    json_object *value = json_member(obj, key);
+    if (!value || (!json_object_is_type(value, json_type_double) && !json_object_is_type(value, json_type_int)))
+        return false;
+    double v = json_object_get_double(value);
+    if (!isfinite(v))
+        return false;
+    *ret = v;
+    return true;
+}
+
+bool json_get_bool(json_object *obj, const char *key, bool *ret)
+{
+    json_object *value = json_member(obj, key);
+    if (!value || !json_object_is_type(value, json_type_boolean))
+        return false;
+    *ret = json_object_get_boolean(value);
+    return true;
+}
+
+static json_object *typed(json_object *obj, const char *key, json_type type)
+{
+    json_object *value = json_member(obj, key);
+    return value && json_object_is_type(value, type) ? value : NULL;
+}
+
+json_object *json_get_array(json_object *obj, const char *key)
+{
+    return typed(obj, key, json_type_array);
+}
+
+json_object *json_get_object(json_object *obj, const char *key)
+{
+    return typed(obj, key, json_type_object);
+}
+
+static void value_begin(JsonWriter *w)
+{
+    if (w->need_comma)
+        buf_add_char(w->buf, ',');
+    w->need_comma = true;
+}
+
+static void open_with(JsonWriter *w, char c)
+{
+    value_begin(w);
+    buf_add_char(w->buf, c);
+    w->need_comma = false;
+}
+
+static void close_with(JsonWriter *w, char c)
+{
+    buf_add_char(w->buf, c);
+    w->need_comma = true;
+}
+
+void json_begin_object(JsonWriter *w)
+{
+    open_with(w, '{');
+}
+
+void json_end_object(JsonWriter *w)
+{
+    close_with(w, '}');
+}
+
+void json_begin_array(JsonWriter *w)
+{
+    open_with(w, '[');
+}
+
+void json_end_array(JsonWriter *w)
+{
+    close_with(w, ']');
+}
+
+void json_key(JsonWriter *w, const char *key)
+{
+    value_begin(w);
+    buf_add_char(w->buf, '"');
+    buf_add(w->buf, key);
+    buf_add(w->buf, "\":");
+    w->need_comma = false;
+}
+
+static void append_escaped(Buf *buf, uint8_t c)
+{
+    switch (c) {
+    case '"':
+        buf_append(buf, "\\\"", 2);
+        break;
+    case '\\':
+        buf_append(buf, "\\\\", 2);
+        break;
+    case '\n':
+        buf_append(buf, "\\n", 2);
+        break;
+    case '\r':
+        buf_append(buf, "\\r", 2);
+        break;
+    case '\t':
+        buf_append(buf, "\\t", 2);
+        break;
+    default:
+        buf_printf(buf, "\\u%04x", c);
+    }
+}
+
+void json_append_string(Buf *buf, Str s)
+{
+    cleanup(arena_freep) Arena *scratch = NULL;
+    size_t start = 0;
+
+    for (size_t i = 0; i < s.len; i++) {
+        if ((uint8_t)s.data[i] >= 0x80 || s.data[i] == '\0') { /* only then may repair be needed */
+            scratch = arena_new();
+            s = text_sanitize(scratch, s);
+            break;
+        }
+    }
+    buf_reserve(buf, s.len + 2);
+    buf_add_char(buf, '"');
+    for (size_t i = 0; i < s.len; i++) {
+        uint8_t c = (uint8_t)s.data[i];
+        if (c >= 0x20 && c != '"' && c != '\\')
+            continue;
+        buf_append(buf, s.data + start, i - start);
+        append_escaped(buf, c);
+        start = i + 1;
+    }
+    buf_append(buf, s.data + start, s.len - start);
+    buf_add_char(buf, '"');
+}
+
+void json_value_str(JsonWriter *w, Str s)
+{
+    if (!s.data) {
+        json_value_null(w);
+        return;
+    }
+    value_begin(w);
+    json_append_string(w->buf, s);
+}
+
+void json_value_int(JsonWriter *w, int64_t v)
+{
+    value_begin(w);
+    buf_printf(w->buf, "%lld", (long long)v);
+}
+
+void json_value_double(JsonWriter *w, double v)
+{
+    char text[32];
+
+    if (!isfinite(v)) {
+        json_value_null(w);
+        return;
+    }
+    value_begin(w);
+    for (int precision = 15; precision <= 17; precision++) { /* the shortest that reads back equal */
+        snprintf(text, sizeof(text), "%.*g", precision, v);
+        if (strtod(text, NULL) == v)
+            break;
+    }
+    buf_add(w->buf, text);
+    if (!strpbrk(text, ".e")) /* keep it a JSON real, so that readers see a double again */
+        buf_add(w->buf, ".0");
+}
+
+void json_value_bool(JsonWriter *w, bool v)
+{
+    value_begin(w);
+    buf_add(w->buf, v ? "true" : "false");
+}
+
+void json_value_null(JsonWriter *w)
+{
+    value_begin(w);
+    buf_add(w->buf, "null");
+}
+
+void json_value_time(JsonWriter *w, int64_t us)
+{
+    char text[TIME_TEXT_BYTES];
+
+    if (us == TIME_NONE) {
+        json_value_null(w);
+        return;
+    }
+    time_format(text, us);
+    value_begin(w);
+    buf_printf(w->buf, "\"%s\"", text);
+}
+
+void json_value_raw(JsonWriter *w, Str json)
+{
+    value_begin(w);
+    buf_add_str(w->buf, json);
+}
+
+static void value_members(JsonWriter *w, json_object *value)
+{
+    json_begin_object(w);
+    json_object_object_foreach(value, key, member)
+    {
+        value_begin(w);
+        json_append_string(w->buf, str_from(key));
+        buf_add_char(w->buf, ':');
+        w->need_comma = false;
+        json_value_object(w, member);
+    }
+    json_end_object(w);
+}
+
+/* Depth is bounded by json_parse(), so is this recursion. */
+void json_value_object(JsonWriter *w, json_object *value)
+{
+    switch (json_object_get_type(value)) {
+    case json_type_null:
+        json_value_null(w);
+        break;
+    case json_type_boolean:
+        json_value_bool(w, json_object_get_boolean(value));
+        break;
+    case json_type_int:
+        json_value_int(w, json_object_get_int64(value));
+        break;
+    case json_type_double:
+        json_value_double(w, json_object_get_double(value));
+        break;
+    case json_type_string:
+        json_value_str(w, json_str(value));
+        break;
+    case json_type_array:
+        json_begin_array(w);
+        for (size_t i = 0; i < json_object_array_length(value); i++)
+            json_value_object(w, json_object_array_get_idx(value, i));
+        json_end_array(w);
+        break;
+    case json_type_object:
+        value_members(w, value);
+        break;
+    }
+}
+
+void json_put_str(JsonWriter *w, const char *key, Str s)
+{
+    json_key(w, key);
+    json_value_str(w, s);
+}
+
+void json_put_cstr(JsonWriter *w, const char *key, const char *s)
+{
+    json_put_str(w, key, str_from(s));
+}
+
+void json_put_int(JsonWriter *w, const char *key, int64_t v)
+{
+    json_key(w, key);
+    json_value_int(w, v);
+}
+
+void json_put_double(JsonWriter *w, const char *key, double v)
+{
+    json_key(w, key);
+    json_value_double(w, v);
+}
+
+void json_put_bool(JsonWriter *w, const char *key, bool v)
+{
+    json_key(w, key);
+    json_value_bool(w, v);
+}
+
+void json_put_time(JsonWriter *w, const char *key, int64_t us)
+{
+    json_key(w, key);
+    json_value_time(w, us);
+}
+
+void json_put_object(JsonWriter *w, const char *key, json_object *value)
+{
+    json_key(w, key);
+    json_value_object(w, value);
+}

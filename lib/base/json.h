@@ -1,0 +1,60 @@
+/* JSON: reading through json-c with limits and without its leniency about types; writing with a small streaming
+ * writer into a Buf, which repairs text so that PostgreSQL and every consumer accept it. */
+#pragma once
+
+#include <json-c/json.h>
+
+#include "text.h"
+
+/* Parse one whole JSON text. NULL when it is not JSON, nests deeper than LIMIT_JSON_DEPTH, has anything but white
+ * space behind it, or is larger than INT_MAX. The caller releases with json_object_put() (cleanup(json_putp)). */
+json_object *json_parse(Str text) must_check;
+static inline void json_putp(json_object **p)
+{
+    json_object_put(*p);
+}
+
+/* Members by key: NULL, absent Str or false when the key is missing, null or of another type. A boolean is never a
+ * number, a number never a string. Results borrow from @obj. */
+json_object *json_member(json_object *obj, const char *key); /* any type but null */
+Str json_get_str(json_object *obj, const char *key);
+bool json_get_int(json_object *obj, const char *key, int64_t *ret);
+bool json_get_double(json_object *obj, const char *key, double *ret); /* integers too; finite */
+bool json_get_bool(json_object *obj, const char *key, bool *ret);
+json_object *json_get_array(json_object *obj, const char *key);
+json_object *json_get_object(json_object *obj, const char *key);
+Str json_str(json_object *value); /* absent unless @value is a string */
+
+/* --- writing --- */
+typedef struct JsonWriter {
+    Buf *buf;
+    bool need_comma;
+} JsonWriter;
+
+/* Keys are written only inside objects; each value call writes its own comma. Text is repaired as text_sanitize()
+ * does. Times are RFC 3339 with six digits, doubles round-trip and NaN or infinity become null. */
+void json_begin_object(JsonWriter *w);
+void json_end_object(JsonWriter *w);
+void json_begin_array(JsonWriter *w);
+void json_end_array(JsonWriter *w);
+void json_key(JsonWriter *w, const char *key);
+void json_value_str(JsonWriter *w, Str s); /* absent: null */
+void json_value_int(JsonWriter *w, int64_t v);
+void json_value_double(JsonWriter *w, double v);
+void json_value_bool(JsonWriter *w, bool v);
+void json_value_null(JsonWriter *w);
+void json_value_time(JsonWriter *w, int64_t us); /* TIME_NONE: null */
+void json_value_raw(JsonWriter *w, Str json);    /* already JSON */
+void json_value_object(JsonWriter *w, json_object *value);
+
+/* Key and value in one call. */
+void json_put_str(JsonWriter *w, const char *key, Str s);
+void json_put_cstr(JsonWriter *w, const char *key, const char *s);
+void json_put_int(JsonWriter *w, const char *key, int64_t v);
+void json_put_double(JsonWriter *w, const char *key, double v);
+void json_put_bool(JsonWriter *w, const char *key, bool v);
+void json_put_time(JsonWriter *w, const char *key, int64_t us);
+void json_put_object(JsonWriter *w, const char *key, json_object *value);
+
+/* @s as a JSON string literal with its quotes, repaired. */
+void json_append_string(Buf *buf, Str s);

@@ -1,0 +1,136 @@
+#include "time.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+static int64_t wall_offset_us;
+static bool wall_offset_read;
+
+static bool digits(const char *s, size_t n, int *ret)
+{
+    int v = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (s[i] < '0' || s[i] > '9')
+            return false;
+        v = v * 10 + (s[i] - '0');
+    }
+    *ret = v;
+    return true;
+}
+
+/* Days since 1970-01-01 of a proleptic Gregorian date (Howard Hinnant's days_from_civil). */
+static int64_t days_from_civil(int y, int m, int d)
+{
+    y -= m <= 2;
+    int era = y / 400, yoe = y - era * 400;
+    int doy = (153 * (m + (m > 2 ? -3 : 9)) + 2) / 5 + d - 1;
+    int doe = yoe * 365 + yoe / 4 - yoe / 100 + doy;
+    return (int64_t)era * 146097 + doe - 719468;
+}
+
+static int month_days(int y, int m)
+{
+    static const int days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    return m == 2 && (y % 4 == 0 && (y % 100 != 0 || y % 400 == 0)) ? 29 : days[m - 1];
+}
+
+/* The offset part, from @s to its end: "", "Z", "+hh", "+hhmm", "+hh:mm". */
+static int parse_offset(const char *s, size_t n, int *ret_minutes)
+{
+    int hours, minutes = 0;
+
+    *ret_minutes = 0;
+    if (n == 0 || (n == 1 && (*s == 'Z' || *s == 'z')))
+        return 0;
+    if ((*s != '+' && *s != '-') || n < 3 || !digits(s + 1, 2, &hours))
+        return -EINVAL;
+    if (n == 6 && s[3] == ':' ? !digits(s + 4, 2, &minutes) : n == 5 ? !digits(s + 3, 2, &minutes) : n != 3)
+        return -EINVAL;
+    if (hours > 23 || minutes > 59)
+        return -EINVAL;
+    *ret_minutes = (*s == '-' ? -1 : 1) * (hours * 60 + minutes);
+    return 0;
+}
+
+int time_parse(Str text, int64_t *ret_us, bool *ret_no_offset)
+{
+    const char *s = text.data;
+    int y, mo, d, h, mi, sec, offset_minutes;
+    int64_t fraction_us = 0;
+    size_t i = 19;
+
+    if (text.len < 19 || text.len > 40 || s[4] != '-' || s[7] != '-' || (s[10] != 'T' && s[10] != ' ' && s[10] != 't') ||
+        s[13] != ':' || s[16] != ':')
+        return -EINVAL;
+    if (!digits(s, 4, &y) || !digits(s + 5, 2, &mo) || !digits(s + 8, 2, &d) || !digits(s + 11, 2, &h) ||
+        !digits(s + 14, 2, &mi) || !digits(s + 17, 2, &sec))
+        return -EINVAL;
+    if (y < 1970 || mo < 1 || mo > 12 || d < 1 || d > month_days(y, mo) || h > 23 || mi > 59 || sec > 60)
+        return -EINVAL;
+    if (i < text.len && (s[i] == '.' || s[i] == ',')) {
+        size_t n = 0;
+        for (i++; i < text.len && s[i] >= '0' && s[i] <= '9'; i++, n++)
+            if (n < 6)
+                fraction_us = fraction_us * 10 + (s[i] - '0');
+        if (n > 9)
+            return -EINVAL;
+        for (; n < 6; n++)
+            fraction_us *= 10;
+    }
+    if (parse_offset(s + i, text.len - i, &offset_minutes) < 0)
+        return -EINVAL;
+    if (ret_no_offset)
+        *ret_no_offset = i == text.len;
+    *ret_us = ((days_from_civil(y, mo, d) * 24 + h) * 60 + mi - offset_minutes) * 60 * US_PER_S + sec * US_PER_S +
+              fraction_us;
+    return *ret_us < 0 ? -EINVAL : 0;
+}
+
+void time_format(char out[TIME_TEXT_BYTES], int64_t us)
+{
+    time_t seconds = (time_t)(us / US_PER_S);
+    int64_t rest = us % US_PER_S;
+    struct tm tm;
+
+    if (rest < 0) {
+        rest += US_PER_S;
+        seconds--;
+    }
+    if (!gmtime_r(&seconds, &tm) || tm.tm_year > 9999 - 1900)
+        memset(&tm, 0, sizeof(tm));
+    snprintf(out, TIME_TEXT_BYTES, "%04d-%02d-%02dT%02d:%02d:%02d.%06dZ", (tm.tm_year + 1900) % 10000,
+             (tm.tm_mon + 1) % 100, tm.tm_mday % 100, tm.tm_hour % 100, tm.tm_min % 100, tm.tm_sec % 100,
+             (int)(rest % 1000000));
+}
+
+static int64_t clock_us(clockid_t id)
+{
+    struct timespec ts;
+    clock_gettime(id, &ts);
+    return (int64_t)ts.tv_sec * US_PER_S + ts.tv_nsec / 1000;
+}
+
+int64_t clock_now_us(void)
+{
+    if (!wall_offset_read) {
+        const char *text = getenv("DECNET_CLOCK_OFFSET_US");
+        int64_t offset_us;
+        if (text && text_to_int64(str_from(text), &offset_us))
+            wall_offset_us = offset_us;
+        wall_offset_read = true;
+    }
+    return clock_us(CLOCK_REALTIME) + wall_offset_us;
+}
+
+int64_t clock_monotonic_us(void)
+{
+    return clock_us(CLOCK_MONOTONIC);
+}
+
+void clock_set_offset_us(int64_t offset_us)
+{
+    wall_offset_us = offset_us;
+    wall_offset_read = true;
+}
