@@ -43,3 +43,7 @@
 #define LIMIT_PCRE2_HEAP_KIB 1024
 #define LIMIT_MEMO_COMMANDS 16384               /* distinct commands whose matches are remembered */
 #define LIMIT_MEMO_BYTES (8 * 1024 * 1024)
+
+/* --- messages --- */
+#define LIMIT_LOG_FIELD_CHARS 128               /* one field of a log line: attackers choose some of them */
+#define LIMIT_LOG_MESSAGE_BYTES 4096            /* the text of a log line */
