@@ -1,0 +1,393 @@
+/* Parameters in PostgreSQL's binary form (send/recv functions of each type; arrays as in array_recv). */
+#include <string.h>
+
+#include "pg.h"
+
+#define PG_EPOCH_US INT64_C(946684800000000) /* 2000-01-01, where timestamptz counts from */
+
+static void put32(Buf *buf, uint32_t v)
+{
+    uint32_t be = __builtin_bswap32(v);
+    buf_append(buf, &be, sizeof(be));
+}
+
+static void put64(Buf *buf, uint64_t v)
+{
+    uint64_t be = __builtin_bswap64(v);
+    buf_append(buf, &be, sizeof(be));
+}
+
+static void put_double(Buf *buf, double v)
+{
+    uint64_t bits;
+    memcpy(&bits, &v, sizeof(bits));
+    put64(buf, bits);
+}
+
+static void put_text(Buf *buf, Str s)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        if ((uint8_t)s.data[i] >= 0x80 || s.data[i] == '\0') {
+            cleanup(arena_freep) Arena *scratch = arena_new();
+            buf_add_str(buf, text_sanitize(scratch, s));
+            return;
+        }
+    }
+    buf_add_str(buf, s);
+}
+
+static void put_json(Buf *buf, Str json)
+{
+    buf_add_char(buf, 1); /* version of jsonb's wire form */
+    buf_add_str(buf, json);
+}
+
+static Buf *scalar(Args *args, unsigned type)
+{
+    assert(args->n < ARGS_MAX);
+    args->types[args->n] = type;
+    return &args->scalars[args->n++];
+}
+
+void args_free(Args *args)
+{
+    for (int i = 0; i < args->n; i++) {
+        buf_free(&args->scalars[i]);
+        if (args->arrays[i])
+            buf_free(&args->arrays[i]->buf);
+        free(args->arrays[i]);
+    }
+    args->n = 0;
+}
+
+void arg_null(Args *args, unsigned type)
+{
+    scalar(args, type);
+    args->is_null[args->n - 1] = true;
+}
+
+void arg_str(Args *args, Str s)
+{
+    if (!s.data)
+        arg_null(args, PG_TEXT);
+    else
+        put_text(scalar(args, PG_TEXT), s);
+}
+
+void arg_cstr(Args *args, const char *s)
+{
+    arg_str(args, str_from(s));
+}
+
+void arg_uuid(Args *args, const Uuid *u)
+{
+    if (!u)
+        arg_null(args, PG_UUID);
+    else
+        buf_append(scalar(args, PG_UUID), u->b, sizeof(u->b));
+}
+
+void arg_int8(Args *args, int64_t v)
+{
+    put64(scalar(args, PG_INT8), (uint64_t)v);
+}
+
+void arg_int4(Args *args, int32_t v)
+{
+    put32(scalar(args, PG_INT4), (uint32_t)v);
+}
+
+void arg_float8(Args *args, double v)
+{
+    put_double(scalar(args, PG_FLOAT8), v);
+}
+
+void arg_bool(Args *args, bool v)
+{
+    buf_add_char(scalar(args, PG_BOOL), v);
+}
+
+void arg_time(Args *args, int64_t us)
+{
+    if (us == TIME_NONE)
+        arg_null(args, PG_TIMESTAMPTZ);
+    else
+        put64(scalar(args, PG_TIMESTAMPTZ), (uint64_t)(us - PG_EPOCH_US));
+}
+
+void arg_bytes(Args *args, Str bytes)
+{
+    if (!bytes.data)
+        arg_null(args, PG_BYTEA);
+    else
+        buf_add_str(scalar(args, PG_BYTEA), bytes);
+}
+
+void arg_json(Args *args, Str json)
+{
+    if (!json.data)
+        arg_null(args, PG_JSONB);
+    else
+        put_json(scalar(args, PG_JSONB), json);
+}
+
+static unsigned array_type(unsigned elem)
+{
+    static const struct {
+        unsigned elem, array;
+    } types[] = {{PG_BOOL, 1000}, {PG_BYTEA, 1001},       {PG_INT4, 1007}, {PG_TEXT, 1009},
+                 {PG_INT8, 1016}, {PG_FLOAT8, 1022}, {PG_TIMESTAMPTZ, 1185}, {PG_UUID, 2951}, {PG_JSONB, 3807}};
+    for (size_t i = 0; i < ARRAY_SIZE(types); i++)
+        if (types[i].elem == elem)
+            return types[i].array;
+    assert(!"array of a type without a row in the table");
+    return 0;
+}
+
+/* The header is written when the parameter is bound, in array_finish(); until then its 20 bytes are a place holder. */
+enum { ARRAY_HEADER_BYTES = 20 };
+
+ArgArray *arg_array(Args *args, unsigned elem)
+{
+    ArgArray *a = calloc(1, sizeof(*a));
+    if (!a)
+        abort();
+    a->elem = elem;
+    buf_append(&a->buf, (char[ARRAY_HEADER_BYTES]){0}, ARRAY_HEADER_BYTES);
+    scalar(args, array_type(elem));
+    args->arrays[args->n - 1] = a;
+    return a;
+}
+
+static void array_finish(ArgArray *a)
+{
+    uint32_t header[] = {a->n > 0, a->n_null > 0, a->elem, (uint32_t)a->n, 1};
+    for (size_t i = 0; i < ARRAY_SIZE(header); i++)
+        header[i] = __builtin_bswap32(header[i]);
+    memcpy(a->buf.data, header, sizeof(header));
+    if (a->n == 0) /* an empty array has no dimension: only ndim, flags, type */
+        a->buf.len = 12;
+}
+
+static void element(ArgArray *a, const void *data, size_t len)
+{
+    put32(&a->buf, (uint32_t)len);
+    buf_append(&a->buf, data, len);
+    a->n++;
+}
+
+/* An element whose length is known only after it was written. */
+static void element_from(ArgArray *a, void (*put)(Buf *, Str), Str s)
+{
+    if (!s.data) {
+        array_null(a);
+        return;
+    }
+    size_t at = a->buf.len;
+    put32(&a->buf, 0);
+    put(&a->buf, s);
+    uint32_t len = __builtin_bswap32((uint32_t)(a->buf.len - at - 4));
+    memcpy(a->buf.data + at, &len, sizeof(len));
+    a->n++;
+}
+
+void array_null(ArgArray *a)
+{
+    put32(&a->buf, UINT32_MAX);
+    a->n++;
+    a->n_null++;
+}
+
+void array_str(ArgArray *a, Str s)
+{
+    element_from(a, put_text, s);
+}
+
+void array_json(ArgArray *a, Str json)
+{
+    element_from(a, put_json, json);
+}
+
+void array_bytes(ArgArray *a, Str bytes)
+{
+    element_from(a, buf_add_str, bytes);
+}
+
+void array_uuid(ArgArray *a, const Uuid *u)
+{
+    if (!u)
+        array_null(a);
+    else
+        element(a, u->b, sizeof(u->b));
+}
+
+static void element64(ArgArray *a, uint64_t v)
+{
+    uint64_t be = __builtin_bswap64(v);
+    element(a, &be, sizeof(be));
+}
+
+void array_int8(ArgArray *a, int64_t v)
+{
+    element64(a, (uint64_t)v);
+}
+
+void array_int4(ArgArray *a, int32_t v)
+{
+    uint32_t be = __builtin_bswap32((uint32_t)v);
+    element(a, &be, sizeof(be));
+}
+
+void array_float8(ArgArray *a, double v)
+{
+    uint64_t bits;
+    memcpy(&bits, &v, sizeof(bits));
+    element64(a, bits);
+}
+
+void array_bool(ArgArray *a, bool v)
+{
+    element(a, &(char){v}, 1);
+}
+
+void array_time(ArgArray *a, int64_t us)
+{
+    if (us == TIME_NONE)
+        array_null(a);
+    else
+        element64(a, (uint64_t)(us - PG_EPOCH_US));
+}
+
+void args_bind(Args *args, const char **values, int *lengths, int *formats)
+{
+    for (int i = 0; i < args->n; i++) {
+        if (args->arrays[i])
+            array_finish(args->arrays[i]);
+        const Buf *buf = args->arrays[i] ? &args->arrays[i]->buf : &args->scalars[i];
+        values[i] = args->is_null[i] ? NULL : buf->data ? buf->data : "";
+        lengths[i] = (int)buf->len;
+        formats[i] = 1;
+    }
+}
+
+static uint64_t get_be(const char *p, int n)
+{
+    uint64_t v = 0;
+    for (int i = 0; i < n; i++)
+        v = v << 8 | (uint8_t)p[i];
+    return v;
+}
+
+bool res_null(const PGresult *r, int row, int col)
+{
+    return PQgetisnull(r, row, col);
+}
+
+Str res_str(const PGresult *r, int row, int col)
+{
+    if (res_null(r, row, col))
+        return (Str){0};
+    Str s = {PQgetvalue(r, row, col), (size_t)PQgetlength(r, row, col)};
+    if (PQftype(r, col) == PG_JSONB && s.len)
+        s = (Str){s.data + 1, s.len - 1};
+    return s;
+}
+
+Uuid res_uuid(const PGresult *r, int row, int col)
+{
+    Uuid u = {{0}};
+    if (!res_null(r, row, col) && PQgetlength(r, row, col) == (int)sizeof(u.b))
+        memcpy(u.b, PQgetvalue(r, row, col), sizeof(u.b));
+    return u;
+}
+
+int64_t res_int(const PGresult *r, int row, int col)
+{
+    const char *p = PQgetvalue(r, row, col);
+    switch (PQgetlength(r, row, col)) {
+    case 1:
+        return *p;
+    case 4:
+        return (int32_t)get_be(p, 4);
+    case 8:
+        return (int64_t)get_be(p, 8);
+    default:
+        return 0;
+    }
+}
+
+double res_double(const PGresult *r, int row, int col)
+{
+    double v = 0;
+    if (PQgetlength(r, row, col) == 8) {
+        uint64_t bits = get_be(PQgetvalue(r, row, col), 8);
+        memcpy(&v, &bits, sizeof(v));
+    }
+    return v;
+}
+
+bool res_bool(const PGresult *r, int row, int col)
+{
+    return res_int(r, row, col) != 0;
+}
+
+int64_t res_time(const PGresult *r, int row, int col)
+{
+    return res_null(r, row, col) ? TIME_NONE : res_int(r, row, col) + PG_EPOCH_US;
+}
+
+void res_write_value(const PGresult *r, int row, int col, JsonWriter *w)
+{
+    Str s = res_str(r, row, col);
+    char uuid[UUID_TEXT_BYTES];
+    Uuid u;
+
+    if (!s.data) {
+        json_value_null(w);
+        return;
+    }
+    switch (PQftype(r, col)) {
+    case PG_BOOL:
+        json_value_bool(w, res_bool(r, row, col));
+        break;
+    case PG_INT4:
+    case PG_INT8:
+        json_value_int(w, res_int(r, row, col));
+        break;
+    case PG_FLOAT8:
+        json_value_double(w, res_double(r, row, col));
+        break;
+    case PG_TIMESTAMPTZ:
+        json_value_time(w, res_time(r, row, col));
+        break;
+    case PG_UUID:
+        u = res_uuid(r, row, col);
+        uuid_format(uuid, &u);
+        json_value_str(w, str_from(uuid));
+        break;
+    case PG_JSON:
+    case PG_JSONB:
+        json_value_raw(w, s);
+        break;
+    case PG_BYTEA: { /* hex, as nothing else is safe in JSON */
+        cleanup(freep) char *hex = malloc(2 * s.len + 1);
+        if (!hex)
+            abort();
+        hex_encode(hex, s.data, s.len);
+        json_value_str(w, str_from(hex));
+        break;
+    }
+    default:
+        json_value_str(w, s);
+    }
+}
+
+void res_write_row(const PGresult *r, int row, JsonWriter *w)
+{
+    json_begin_object(w);
+    for (int col = 0; col < PQnfields(r); col++) {
+        json_key(w, PQfname(r, col));
+        res_write_value(r, row, col, w);
+    }
+    json_end_object(w);
+}

@@ -1,0 +1,94 @@
+/* What the sources of lib/repo share: statements, typed binary parameters, typed binary results. The only header that
+ * shows libpq. */
+#pragma once
+
+#include <libpq-fe.h>
+
+#include "base/limits.h"
+#include "repo.h"
+
+/* Built-in types by their fixed numbers (PostgreSQL's pg_type.dat). */
+enum { PG_BOOL = 16, PG_BYTEA = 17, PG_INT8 = 20, PG_INT4 = 23, PG_TEXT = 25, PG_JSON = 114, PG_FLOAT8 = 701,
+       PG_TIMESTAMPTZ = 1184, PG_UUID = 2950, PG_JSONB = 3802, PG_NUMERIC = 1700, PG_NAME = 19 };
+
+typedef enum Shape {
+    SHAPE_NONE, /* no rows come back; the number of affected rows counts */
+    SHAPE_ROW,  /* exactly one row, else REPO_E_NO_ROW */
+    SHAPE_ROWS,
+} Shape;
+
+typedef struct Statement {
+    const char *name;
+    Shape shape;
+    const char *sql;
+} Statement;
+
+/* --- parameters: built in order, bound in binary --- */
+enum { ARGS_MAX = 48 };
+
+typedef struct ArgArray {
+    Buf buf;
+    unsigned elem;
+    int32_t n, n_null;
+} ArgArray;
+
+typedef struct Args {
+    int n;
+    unsigned types[ARGS_MAX];
+    Buf scalars[ARGS_MAX];
+    ArgArray *arrays[ARGS_MAX]; /* NULL for scalars */
+    bool is_null[ARGS_MAX];
+} Args;
+
+void args_free(Args *args); /* use with cleanup(args_free) */
+void arg_str(Args *args, Str s);           /* absent: NULL; repaired */
+void arg_cstr(Args *args, const char *s);
+void arg_uuid(Args *args, const Uuid *u);  /* NULL pointer: NULL */
+void arg_int8(Args *args, int64_t v);
+void arg_int4(Args *args, int32_t v);
+void arg_float8(Args *args, double v);
+void arg_bool(Args *args, bool v);
+void arg_time(Args *args, int64_t us);     /* TIME_NONE: NULL */
+void arg_bytes(Args *args, Str bytes);     /* bytea; absent: NULL */
+void arg_json(Args *args, Str json);       /* jsonb from JSON text; absent: NULL */
+void arg_null(Args *args, unsigned type);
+/* A one-dimensional array parameter of element type @elem; valid until args_free(). */
+ArgArray *arg_array(Args *args, unsigned elem);
+void array_str(ArgArray *a, Str s); /* text[]; absent: NULL element */
+void array_uuid(ArgArray *a, const Uuid *u);
+void array_int8(ArgArray *a, int64_t v);
+void array_int4(ArgArray *a, int32_t v);
+void array_float8(ArgArray *a, double v);
+void array_bool(ArgArray *a, bool v);
+void array_time(ArgArray *a, int64_t us);
+void array_bytes(ArgArray *a, Str bytes);
+void array_json(ArgArray *a, Str json);
+void array_null(ArgArray *a);
+
+/* --- execution --- */
+/* Prepares the statement on first use of this connection and runs it. @ret_result may be NULL for SHAPE_NONE. */
+int repo_exec(Repo *repo, const Statement *s, Args *args, PGresult **ret_result) must_check;
+/* The same without rows: *ret_affected (may be NULL) is the number of rows changed. */
+int repo_run(Repo *repo, const Statement *s, Args *args, int64_t *ret_affected) must_check;
+/* Text that is not a parameterised statement: migrations, BEGIN. */
+int repo_script(Repo *repo, const char *name, const char *sql) must_check;
+PGconn *repo_connection(Repo *repo);
+static inline void pgresult_freep(PGresult **p)
+{
+    PQclear(*p);
+}
+/* Records an error that the library itself found; returns @outcome. */
+int repo_fail(Repo *repo, int outcome, const char *statement, const char *fmt, ...) printf_like(4, 5);
+void repo_hint(Repo *repo, const char *fmt, ...) printf_like(2, 3);
+
+/* --- results --- */
+bool res_null(const PGresult *r, int row, int col);
+Str res_str(const PGresult *r, int row, int col); /* borrowed; absent for NULL; jsonb without its version byte */
+Uuid res_uuid(const PGresult *r, int row, int col);
+int64_t res_int(const PGresult *r, int row, int col); /* int4, int8, bool */
+double res_double(const PGresult *r, int row, int col);
+bool res_bool(const PGresult *r, int row, int col);
+int64_t res_time(const PGresult *r, int row, int col); /* TIME_NONE for NULL */
+/* One value by its column's type, or a whole row as an object keyed by column names. */
+void res_write_value(const PGresult *r, int row, int col, JsonWriter *w);
+void res_write_row(const PGresult *r, int row, JsonWriter *w);
