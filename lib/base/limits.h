@@ -47,3 +47,9 @@
 /* --- messages --- */
 #define LIMIT_LOG_FIELD_CHARS 128               /* one field of a log line: attackers choose some of them */
 #define LIMIT_LOG_MESSAGE_BYTES 4096            /* the text of a log line */
+#define LIMIT_RULES 10000                       /* rules in one pack */
+#define LIMIT_RULE_FILE_BYTES (256 * 1024)      /* one rule file */
+#define LIMIT_RULE_PATTERNS 64                  /* alternatives of one rule */
+#define LIMIT_RULE_EMITS 64                     /* techniques of one rule */
+#define LIMIT_CATALOG_BYTES (16 * 1024 * 1024)  /* the ATT&CK catalogue file */
+#define LIMIT_PACK_CACHE_BYTES (64 * 1024 * 1024) /* a compiled pack in the cache */
