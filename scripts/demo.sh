@@ -1,0 +1,153 @@
+# shellcheck shell=bash
+# ./run demo: the whole way of an event on the user's own machine, from a Cowrie log to technique tags.
+
+SAMPLE=$TOP/tests/samples/cowrie.jsonl.gz
+
+run_demo() {
+    local json='' keep='' files=() started
+
+    while [ $# -gt 0 ]; do
+        case $1 in
+        --json) json=1 ;;
+        --keep) keep=1 ;;
+        --) shift && files+=("$@") && break ;;
+        -?*) usage "demo has no option $1 (it has --json and --keep)" ;;
+        *) files+=("$1") ;;
+        esac
+        shift
+    done
+    [ ${#files[@]} -gt 0 ] || files=("$SAMPLE")
+    demo_check_files "${files[@]}"
+    if [ -n "$json" ]; then
+        exec 4>&1 1>&2 # only the object may reach standard output
+    fi
+
+    say "decnet-workers: from Cowrie logs to ATT&CK techniques"
+    started=$(now_us)
+    packages_ensure build
+    build_programs decnet-broker decnet-ttp decnetctl
+    DEMO_SECONDS=(build "$(seconds_since "$started")")
+    demo_open "$keep"
+    demo_process "${files[@]}"
+    DEMO_SECONDS+=(total "$(seconds_since "$started")")
+    demo_report "$json"
+    if [ -n "$keep" ]; then
+        environment_keep
+    fi
+    demo_what_next "$keep"
+}
+
+demo_check_files() { # FILE...: before anything is installed or started
+    local file
+    case $TOP in
+    *:*) die "the folder $TOP has ':' in its name, which separates folders in rules_path; move the project" ;;
+    esac
+    for file in "$@"; do
+        if [ "$file" != - ] && { [ ! -r "$file" ] || [ -d "$file" ]; }; then
+            die "cannot read the file '$file'"
+        fi
+    done
+}
+
+# A fresh environment, or with --keep the one that is running; the schema and the roles as this tree wants them.
+demo_open() { # KEEP-or-empty
+    local started
+    started=$(now_us)
+    if [ -n "$1" ]; then
+        environment_lock
+    fi
+    if [ -n "$1" ] && environment_find; then
+        step folder "$PRIVATE, kept by an earlier run: adding to it"
+    else
+        environment_start
+    fi
+    environment_enter
+    attend "$(program decnetctl)" migrate >&2
+    private_psql -d decnet -f "$TOP/deploy/roles.sql" >"$PRIVATE/roles.log" 2>&1 || {
+        show_log roles
+        die "deploy/roles.sql failed"
+    }
+    DEMO_SECONDS+=(start "$(seconds_since "$started")")
+}
+
+demo_process() { # FILE...
+    local started
+    started=$(now_us)
+    attend "$(program decnetctl)" summary --json >"$PRIVATE/before.json"
+    worker_start
+    demo_ingest "$@"
+    DEMO_SECONDS+=(ingest "$(seconds_since "$started")")
+    started=$(now_us)
+    worker_stop
+    step tagging "until the worker has caught up"
+    if ! as_role decnet_ttp attend "$(program decnet-ttp)" --solo --once >"$PRIVATE/once.log" 2>&1; then
+        show_log once
+        die "the ttp worker failed"
+    fi
+    DEMO_SECONDS+=(tagging "$(seconds_since "$started")")
+    attend "$(program decnetctl)" summary --json >"$PRIVATE/after.json"
+}
+
+# The ttp worker beside the ingester: it tags while lines are read. A kept one makes room first.
+worker_start() {
+    worker_stop
+    rm -f -- "$PRIVATE/metrics"
+    DECNET_METRICS_LISTEN=127.0.0.1:0 DECNET_METRICS_PORT_FILE=$PRIVATE/metrics \
+        as_role decnet_ttp spawn worker "$(program decnet-ttp)" --solo
+}
+
+worker_stop() {
+    local found
+    if found=$(process_find worker); then
+        end_processes TERM 300 "${found% *}"
+    fi
+}
+
+# Read the files; a worker that dies meanwhile ends it too, since nobody would drain the broker.
+demo_ingest() { # FILE...
+    local status=0 ended ingest worker=$SPAWNED
+
+    step reading "$*"
+    as_role decnet_ingest "$(program decnetctl)" ingest cowrie --idle-timeout 0 --json -- "$@" <&3 >"$PRIVATE/ingest.json" &
+    ingest=$!
+    ATTENDED=$ingest
+    wait -n -p ended "$ingest" "$worker" || status=$?
+    if [ "$ended" = "$worker" ]; then
+        show_log worker
+        die "the ttp worker ended (exit status $status)"
+    fi
+    ATTENDED=
+    [ "$status" -eq 0 ] || die "reading failed (exit status $status)"
+}
+
+demo_report() { # JSON-or-empty
+    if [ -n "$1" ]; then
+        python3 -B "$TOP/scripts/report.py" json "$PRIVATE" "${DEMO_SECONDS[@]}" >&4
+        exec 4>&-
+        return
+    fi
+    attend "$(program decnetctl)" summary
+    python3 -B "$TOP/scripts/report.py" text "$PRIVATE" "${DEMO_SECONDS[@]}"
+}
+
+demo_what_next() { # KEEP-or-empty
+    if [ -n "$1" ]; then
+        worker_start
+        cat >&2 <<'END'
+
+Left running. What to try next:
+  ./run demo --keep FILE…                    add your own Cowrie logs to it
+  ./run decnetctl tags ADDRESS               what one attacker showed, and which rule saw it
+  eval "$(./run env)"; psql; decnetctl help  work with it yourself
+  ./run stop                                 end it and remove its data
+END
+    else
+        cat >&2 <<'END'
+
+What to try next:
+  ./run demo FILE…                           your own Cowrie logs (plain, .gz, or - for standard input)
+  ./run demo --keep                          leave it running, to look around with psql, kcat and decnetctl
+  docs/rules.md                              write a rule of your own
+END
+    fi
+}

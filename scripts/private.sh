@@ -1,0 +1,87 @@
+# shellcheck shell=bash
+# The private folder of a run: everything that a run keeps outside the build and cache folders.
+#
+#   decnet-<uid>-<random>/owner       "pid started" of the ./run that made it
+#                         kept        there while --keep holds it: the path of its tree
+#                         processes   "pid started name" of what serves it
+#                         environment shell assignments that lead programs to it
+#                         pg/ s/      data folder and socket folder of PostgreSQL (the postgres user's, when root)
+#                         NAME.log    output of the processes
+
+SOCKET_PATH_MAX=107 # bytes of a UNIX socket's path (sockaddr_un.sun_path without its NUL)
+
+# Can a private folder live here? Names the obstacle. Commas and quotes would split libpq's host and server settings.
+private_base_obstacle() { # FOLDER
+    local name=/decnet-$EUID-XXXXXX/s/.s.PGSQL.5432 path=$1
+
+    case $path in
+    /*) ;;
+    *) echo "is not an absolute path" && return ;;
+    esac
+    case $path in
+    *[,\'\"\\]* | *$'\n'*) echo "has a comma, quote or backslash in its name" && return ;;
+    esac
+    if [ "$(printf '%s' "$path$name" | wc -c)" -gt "$SOCKET_PATH_MAX" ]; then
+        echo "is too long for a socket's path"
+    elif ! [ -d "$path" ] || ! [ -w "$path" ]; then
+        echo "is not a folder that can be written"
+    elif ! as_server test -x "$path" 2>/dev/null; then
+        echo "cannot be reached by the postgres user"
+    fi
+}
+
+private_base() { # where private folders of this call go
+    local base=${TMPDIR:-/tmp} obstacle
+    obstacle=$(private_base_obstacle "$base")
+    if [ -n "$obstacle" ]; then
+        step folder "TMPDIR=$base $obstacle; using /tmp"
+        base=/tmp
+    fi
+    printf '%s' "$base"
+}
+
+# Make the private folder of this run. Sets PRIVATE. The parent may be given; it must suit.
+private_make() { # [PARENT]
+    local base=${1:-}
+    [ -n "$base" ] || base=$(private_base)
+
+    private_remove_stale "$base"
+    PRIVATE=$(mktemp -d "$base/decnet-$EUID-XXXXXX")
+    TO_REMOVE+=("$PRIVATE")
+    printf '%s %s\n' "${RUN_ID%.*}" "${RUN_ID#*.}" >"$PRIVATE/owner"
+    chmod 711 "$PRIVATE"
+}
+
+# Folders of runs that were killed: the owner is gone and nobody keeps them, or the server that was kept is gone.
+private_remove_stale() { # PARENT
+    local folder
+    for folder in "$1"/decnet-"$EUID"-??????; do
+        if [ -d "$folder" ] && ! [ -L "$folder" ] && [ -O "$folder" ] && private_is_stale "$folder"; then
+            step folder "removing $folder, left by a run that was killed"
+            private_remove "$folder"
+        fi
+    done
+}
+
+private_is_stale() { # FOLDER
+    local pid started
+    if ! read -r pid started 2>/dev/null <"$1/owner"; then # being made just now, unless it is old
+        [ -n "$(find "$1" -maxdepth 0 -mmin +10)" ]
+        return
+    fi
+    if process_is "$pid" "$started"; then
+        return 1
+    fi
+    [ ! -f "$1/kept" ] || ! (PRIVATE=$1 process_find postgres >/dev/null)
+}
+
+# End what serves a private folder and remove it.
+private_remove() { # FOLDER
+    local pid started
+    if read -r pid started 2>/dev/null <"$1/owner" && [ "$pid.$started" != "$RUN_ID" ]; then
+        end_marked "$pid.$started"
+    fi
+    end_servers "$1"
+    postgres_forget "$1"
+    rm -rf -- "$1"
+}

@@ -1,0 +1,128 @@
+# shellcheck shell=bash
+# Processes of a run: started so that they can be found again, ended so that none is left behind.
+#
+# Every process that a run starts carries a mark in its environment, RUN_MARK: the run's own pid and start time, or, if
+# it serves a private folder and may outlive the run, that folder. So leftovers are found, also those of a run that was
+# killed. PostgreSQL overwrites its environment: it is found by the pid and start time written to the private folder.
+
+# The clock tick at which a process started (with the pid it names a process for ever); fails when it is gone.
+process_started() { # PID
+    local stat fields
+    stat=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
+    read -ra fields <<<"${stat##*) }" # the name in brackets may hold anything
+    [ "${fields[0]}" != Z ] || return 1
+    printf '%s' "${fields[19]}"
+}
+
+process_is() { # PID STARTED: is it still that process?
+    [ "$(process_started "$1")" = "$2" ]
+}
+
+RUN_ID=$$.$(process_started $$)
+export RUN_MARK=$RUN_ID
+ATTENDED=    # pid of what attend() waits for
+PRIVATE=     # the private folder in use
+TO_REMOVE=() # private folders that go when this run ends, with what serves them
+
+# Start COMMAND in the background, in a session of its own (a Ctrl-C is for ./run, which then ends it in order).
+# Sets SPAWNED to its pid and writes it to the private folder. Its output goes to NAME.log there.
+spawn() { # NAME COMMAND...
+    local name=$1
+    shift
+    RUN_MARK=$PRIVATE setsid "$@" </dev/null >"$PRIVATE/$name.log" 2>&1 3<&- 4>&- 8>&- &
+    SPAWNED=$!
+    printf '%s %s %s\n' "$SPAWNED" "$(process_started "$SPAWNED" || echo gone)" "$name" >>"$PRIVATE/processes"
+}
+
+# Run COMMAND (a program or a function) to its end with the caller's standard input. Unlike a plain call a signal to
+# ./run is acted on at once and not when the command has ended.
+attend() { # COMMAND...
+    local status=0
+    "$@" <&3 &
+    ATTENDED=$!
+    wait "$ATTENDED" || status=$?
+    ATTENDED=
+    return "$status"
+}
+
+# The recorded process of that name, newest first, as "pid started"; fails if none is alive.
+process_find() { # NAME
+    local pid started name found=
+    [ -f "$PRIVATE/processes" ] || return 1
+    while read -r pid started name; do
+        if [ "$name" = "$1" ] && process_is "$pid" "$started"; then
+            found="$pid $started"
+        fi
+    done <"$PRIVATE/processes"
+    [ -n "$found" ] && printf '%s' "$found"
+}
+
+# Wait until the processes are gone; fails after the time. A child that ended is reaped by bash on its own.
+await_end() { # TENTHS PID...
+    local tenths=$1 pid alive
+    shift
+    while :; do
+        alive=0
+        for pid in "$@"; do
+            ! process_started "$pid" >/dev/null || alive=1
+        done
+        [ "$alive" -eq 1 ] || return 0
+        [ "$tenths" -gt 0 ] || return 1
+        tenths=$((tenths - 1))
+        sleep 0.1
+    done
+}
+
+end_processes() { # SIGNAL TENTHS PID...: ask, wait, insist
+    local signal=$1 tenths=$2
+    shift 2
+    [ $# -gt 0 ] || return 0
+    kill -s "$signal" -- "$@" 2>/dev/null || :
+    await_end "$tenths" "$@" || {
+        kill -s KILL -- "$@" 2>/dev/null || :
+        await_end 50 "$@" || say "run: processes that would not end: $*"
+    }
+}
+
+# End the processes that carry a mark. This grep must not find itself.
+end_marked() { # MARK
+    local pids=()
+    mapfile -t pids < <(env -u RUN_MARK grep -lzsxF "RUN_MARK=$1" /proc/[0-9]*/environ |
+        sed 's|/proc/\([0-9]*\)/environ|\1|')
+    end_processes TERM 50 "${pids[@]}"
+}
+
+# End everything that serves a private folder: what carries its mark, then PostgreSQL, whose data nobody wants any more.
+end_servers() { # FOLDER
+    local pid started name servers=()
+
+    end_marked "$1"
+    [ -f "$1/processes" ] || return 0
+    while read -r pid started name; do
+        if process_is "$pid" "$started"; then
+            servers+=("$pid")
+        fi
+    done <"$1/processes"
+    end_processes QUIT 100 "${servers[@]}"
+}
+
+# Called once by main: whatever happens, nothing is left behind.
+guard_exit() {
+    trap 'leave $?' EXIT
+    trap 'exit 129' HUP
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
+}
+
+leave() { # STATUS
+    local folder
+    trap '' HUP INT TERM
+    trap - EXIT
+    set +e
+    [ -z "$ATTENDED" ] || end_processes TERM 50 "$ATTENDED"
+    end_marked "$RUN_ID"
+    for folder in "${TO_REMOVE[@]}"; do
+        private_remove "$folder"
+    done
+    exit "$1"
+}

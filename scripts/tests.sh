@@ -1,0 +1,139 @@
+# shellcheck shell=bash
+# ./run test: every test there is, under sanitizers and with a second compiler, and one line of totals at the end.
+
+run_test() {
+    local quick=''
+    case ${1:-} in
+    '') ;;
+    --quick) quick=1 ;;
+    *) usage "test has one option, --quick" ;;
+    esac
+    environment_forget
+    test_open
+    if test_build asan; then
+        test_suite asan unit
+        test_suite asan fuzz-replay
+        test_suite asan live fast
+        [ -n "$quick" ] || test_suite asan chaos durable
+    fi
+    if [ -z "$quick" ]; then
+        if test_build clang; then
+            test_suite clang unit
+        fi
+        test_coverage
+    fi
+    test_totals
+}
+
+test_open() {
+    local base=/dev/shm
+    packages_ensure build test
+    TEST_STARTED=$(now_us)
+    TEST_TIMES=()
+    # A memory file system makes databases 5 to 20 times faster; without room there the usual folder does.
+    if ! [ -w $base ] || [ "$(df -Pk $base | awk 'NR == 2 { print $4 }')" -lt 1048576 ]; then
+        base=$(private_base)
+    fi
+    private_make "$base"
+    TEST_FOLDER=$PRIVATE
+    declare -gA TEST_SERVERS=()
+    mkdir "$PRIVATE/results" "$PRIVATE/san"
+    : >"$PRIVATE/results/failed" # cases that no test log names: builds, sanitizer reports
+}
+
+test_time() { # NAME START_US
+    TEST_TIMES+=("$(printf '%8s s  %s' "$(seconds_since "$2")" "$1")")
+}
+
+test_failed() { # NAME
+    printf '%s\n' "$1" >>"$PRIVATE/results/failed"
+}
+
+test_build() { # KIND
+    local started
+    started=$(now_us)
+    if ! build "$1"; then
+        test_failed "build $1"
+        return 1
+    fi
+    test_time "build $1" "$started"
+}
+
+# One suite of one build; its results are added to the totals. Sanitizers write reports that no test framework sees.
+test_suite() { # KIND SUITE [fast|durable: it needs PostgreSQL]
+    local kind=$1 suite=$2 started log status=0
+    started=$(now_us)
+    [ $# -lt 3 ] || test_server "$3"
+    log=$BUILD/$kind/meson-logs/$suite
+    rm -f -- "$log.json" "$log.junit.xml"
+    say "== $suite, $kind"
+    test_sanitized "$kind-$suite" attend meson test -C "$BUILD/$kind" --no-rebuild --suite "decnet-workers:$suite" \
+        --logbase "$suite" --print-errorlogs || status=$?
+    if [ -f "$log.json" ]; then
+        cp -- "$log.json" "$PRIVATE/results/$kind-$suite.json"
+        cp -- "$log.junit.xml" "$PRIVATE/results/$kind-$suite.xml"
+    elif [ "$status" -ne 0 ]; then
+        test_failed "$kind $suite: meson test ended with $status"
+    fi
+    test_reports "$kind-$suite"
+    test_time "$suite, $kind" "$started"
+}
+
+test_sanitized() { # NAME COMMAND...
+    local log="log_path=\"$PRIVATE/san/$1\""
+    shift
+    ASAN_OPTIONS=$log UBSAN_OPTIONS=$log:print_stacktrace=1 LSAN_OPTIONS=$log "$@"
+}
+
+test_reports() { # NAME: every report is a failure, whatever the test that caused it said
+    local report
+    for report in "$PRIVATE/san/$1".*; do
+        if [ -f "$report" ]; then
+            say "-- sanitizer report of $1:"
+            head -n 60 -- "$report" >&2
+            test_failed "$1: sanitizer report $(grep -m 1 -o 'ERROR: .*\|runtime error: .*' "$report" | cut -c 1-120)"
+        fi
+    done
+}
+
+# The server that a suite asks for, started once: on a real disk for kill tests, forgetful and fast for all others.
+test_server() { # fast | durable
+    local folder=${TEST_SERVERS[$1]:-}
+    if [ -n "$folder" ]; then
+        PRIVATE=$folder
+    else
+        [ "$1" = fast ] || private_make
+        postgres_start "$1"
+        mkdir -m 711 "$PRIVATE/scratch"
+        TEST_SERVERS[$1]=$PRIVATE
+    fi
+    DECNET_TEST_PG=$(postgres_conninfo postgres postgres)
+    DECNET_TEST_TMP=$PRIVATE/scratch
+    export DECNET_TEST_PG DECNET_TEST_TMP
+    PRIVATE=$TEST_FOLDER
+}
+
+# Cases that no log names are counted by the totals as well; the last line is the one that machines read.
+test_totals() {
+    local status=0
+    printf '\n'
+    printf '%s\n' "${TEST_TIMES[@]}"
+    printf '%8s s  in all\n' "$(seconds_since "$TEST_STARTED")"
+    python3 -B "$TOP/scripts/totals.py" "$PRIVATE/results" || status=$?
+    exit "$status"
+}
+
+test_coverage() { # informs; cannot fail the run, its tests ran already
+    local started
+    started=$(now_us)
+    if ! build coverage; then
+        return 0
+    fi
+    find "$BUILD/coverage" -name '*.gcda' -delete
+    attend meson test -C "$BUILD/coverage" --no-rebuild --suite decnet-workers:unit --logbase unit --quiet \
+        >"$PRIVATE/coverage.log" 2>&1 || :
+    say "== coverage of the unit tests"
+    gcovr -r "$TOP" --filter "$TOP/lib/" --filter "$TOP/workers/" --filter "$TOP/tools/" --object-directory "$BUILD/coverage" \
+        -s -o /dev/null "$BUILD/coverage" 2>/dev/null | sed 's/^/  /' || :
+    test_time "coverage" "$started"
+}

@@ -1,0 +1,144 @@
+# shellcheck shell=bash
+# Commands for those who work on the project: vectors, compare, bench, fuzz, lint, fmt.
+
+run_vectors() { # FILE...
+    [ $# -gt 0 ] || usage "vectors needs files: golden vectors of tag ids, or of rules and commands"
+    packages_ensure build
+    build_programs decnet-vectors
+    DECNET_RULES_PATH=$TOP/workers/ttp/rules DECNET_ATTACK_CATALOG=$TOP/workers/ttp/attack/enterprise-attack.json \
+        DECNET_CACHE_DIR=$(cache_folder) attend "$(program decnet-vectors)" "$@"
+}
+
+# The derived tables of two databases, line by line. Exit status 0 equal, 1 different, 2 trouble.
+run_compare() { # A B
+    local status=0
+    [ $# -eq 2 ] || usage "compare needs two libpq connection strings"
+    packages_ensure build
+    build_programs decnetctl
+    private_make
+    attend "$(program decnetctl)" dump --database="$1" >"$PRIVATE/a" || exit 2
+    attend "$(program decnetctl)" dump --database="$2" >"$PRIVATE/b" || exit 2
+    attend diff --label A --label B -U 1 "$PRIVATE/a" "$PRIVATE/b" >"$PRIVATE/diff" || status=$?
+    case $status in
+    0) step equal "$(wc -l <"$PRIVATE/a") lines" ;;
+    1)
+        head -n 40 -- "$PRIVATE/diff" | cut -c 1-400
+        step different "$(grep -c '^[-+]' "$PRIVATE/diff") lines; the first are shown"
+        ;;
+    esac
+    exit "$status"
+}
+
+# Benchmarks: NAME, then what it needs and what it shows. The program is tests/bench/bench_NAME.
+bench_table() {
+    cat <<'END'
+ttp     postgres  ingest and tagging to committed rows, beside plain COPY
+engine  -         the rule engine alone: commands a second
+END
+}
+
+run_bench() { # [NAME] [OPTION...]
+    local name=${1:-} needs
+    needs=$(bench_table | awk -v name="$name" '$1 == name { print $2 }')
+    if [ -z "$needs" ]; then
+        [ -z "$name" ] || say "run: there is no benchmark '$name'"
+        bench_table | sed 's/^/  /; s/ postgres / /; s/ - / /' >&2
+        [ -z "$name" ] || exit 64
+        return 0
+    fi
+    shift
+    packages_ensure build
+    environment_forget
+    build release
+    private_make
+    mkdir -m 711 "$PRIVATE/scratch"
+    export DECNET_TEST_TMP=$PRIVATE/scratch
+    if [ "$needs" = postgres ]; then
+        postgres_start durable
+        DECNET_TEST_PG=$(postgres_conninfo postgres postgres)
+        export DECNET_TEST_PG
+    fi
+    attend "$BUILD/release/tests/bench/bench_$name" "$@"
+}
+
+run_fuzz() { # [NAME] [--seconds N]
+    local seconds=60 only='' name programs=()
+    while [ $# -gt 0 ]; do
+        case $1 in
+        --seconds) seconds=${2:-} && shift ;;
+        --seconds=*) seconds=${1#*=} ;;
+        -*) usage "fuzz has one option, --seconds N" ;;
+        *) only=${1#fuzz_} ;;
+        esac
+        shift
+    done
+    [[ $seconds =~ ^[1-9][0-9]*$ ]] || usage "--seconds needs a whole number above 0"
+    packages_ensure build test
+    build fuzz
+    private_make
+    mapfile -t programs < <(find "$BUILD/fuzz/tests/fuzz" -maxdepth 1 -type f -name "fuzz_${only:-*}" -executable | sort)
+    [ ${#programs[@]} -gt 0 ] || die "there is no fuzz target '${only:-fuzz_*}'; they are tests/fuzz/fuzz_*.c"
+    for name in "${programs[@]}"; do
+        fuzz_one "$(basename "$name")" "$name" "$seconds"
+    done
+}
+
+# New inputs go to build/, never into the committed corpus: what is worth keeping is copied there by hand.
+fuzz_one() { # NAME PROGRAM SECONDS
+    local found=$BUILD/fuzz-corpus/${1#fuzz_} seeds=$TOP/tests/fuzz/corpus/${1#fuzz_} dirs
+    mkdir -p "$found" "$BUILD/fuzz-crashes"
+    dirs=("$found")
+    [ ! -d "$seeds" ] || dirs+=("$seeds")
+    step fuzz "${1#fuzz_} for $3 s"
+    if ! attend "$2" -max_total_time="$3" -timeout=20 -rss_limit_mb=2048 -print_final_stats=1 \
+        -artifact_prefix="$BUILD/fuzz-crashes/${1#fuzz_}-" "${dirs[@]}" >"$PRIVATE/$1.log" 2>&1; then
+        show_log "$1"
+        die "$1 found something; the input is in $BUILD/fuzz-crashes"
+    fi
+    grep -E 'stat::(number_of_executed_units|new_units_added)' "$PRIVATE/$1.log" | sed 's/^/    /' >&2 || :
+}
+
+c_sources() { # NUL-separated
+    find "$TOP/lib" "$TOP/workers" "$TOP/tools" "$TOP/tests" -name '*.[ch]' -print0
+}
+
+run_fmt() {
+    packages_ensure test
+    c_sources | xargs -0 -r clang-format -i
+}
+
+run_lint() {
+    local failed=0
+    packages_ensure build test
+    build clang # clang-tidy must see clang's command lines and the generated sources
+    lint_step clang-format lint_format || failed=1
+    lint_step shellcheck lint_shell || failed=1
+    lint_step mandoc lint_manuals || failed=1
+    lint_step clang-tidy lint_tidy || failed=1
+    exit "$failed"
+}
+
+lint_step() { # NAME FUNCTION
+    if attend "$2" >&2; then
+        step "$1" ok
+    else
+        step "$1" FAILED
+        return 1
+    fi
+}
+
+lint_format() {
+    c_sources | xargs -0 -r clang-format --dry-run -Werror
+}
+
+lint_shell() {
+    (cd "$TOP" && shellcheck -x run .ci/run) # run brings in all of scripts/
+}
+
+lint_manuals() {
+    mandoc -T lint -W warning "$TOP"/docs/man/*.[1-8]
+}
+
+lint_tidy() {
+    run-clang-tidy -quiet -p "$BUILD/clang" -j "$(nproc)" "^$TOP/(lib|workers|tools)/" 2>/dev/null
+}
