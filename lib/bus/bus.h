@@ -1,0 +1,269 @@
+/* Kafka as the project sees it: a table of topics, a consumer of explicitly assigned partitions, a producer, and the
+ * headers that every record carries. Only this folder knows librdkafka (2.0.2 is the floor).
+ *
+ * Single-threaded: one event loop calls everything here. Calls return 0, a documented positive outcome (BUS_E_*), or
+ * a negative errno that this object cannot recover from. bus_consumer_error() and bus_producer_error() hold the words
+ * of the last failure: what failed, on what, and what an operator can do. Nothing here logs or exits. */
+#pragma once
+
+#include "base/config.h"
+
+enum {
+    BUS_E_TIMEOUT = 1, /* nothing within the time given */
+    BUS_E_AWAY,        /* no broker answers: pause, keep polling, it passes */
+    BUS_E_OVERTAKEN,   /* a position is outside of what the broker holds; bus_consumer_overtaken() says which */
+    BUS_E_NO_TOPIC,    /* the broker has no such topic or partition */
+    BUS_E_FULL,        /* the local send queue is full: bus_producer_poll(), then send again */
+    BUS_E_TOO_LARGE,   /* this record can never be sent */
+    BUS_E_REJECTED,    /* the broker refuses this record or client for good (authorisation, policy) */
+};
+
+const char *bus_outcome_name(int r); /* "timeout" …; for logs and metrics labels */
+
+typedef void (*BusLogFn)(void *arg, LogLevel level, const char *facility, const char *text);
+
+/* Once per program, before config_load(): checks kafka.* properties from then on. @log (may be NULL) receives what
+ * librdkafka itself has to say, always in the thread that calls into this library. */
+void bus_init(BusLogFn log, void *arg);
+
+/* --- topics --- */
+
+typedef enum BusCleanup { BUS_CLEANUP_DELETE, BUS_CLEANUP_COMPACT, BUS_CLEANUP_COMPACT_DELETE } BusCleanup;
+
+typedef enum BusTopicId {
+    BUS_ATTACKER_OBSERVED,
+    BUS_ATTACKER_SCORED,
+    BUS_ATTACKER_SESSION_ENDED,
+    BUS_ATTACKER_FINGERPRINTED,
+    BUS_ATTACKER_FINGERPRINT_ROTATED,
+    BUS_ATTACKER_OBSERVATION,
+    BUS_ATTACKER_INTEL_ENRICHED,
+    BUS_CREDENTIAL_CAPTURED,
+    BUS_CREDENTIAL_REUSE_DETECTED,
+    BUS_EMAIL_RECEIVED,
+    BUS_CANARY_TRIGGERED,
+    BUS_CANARY_PLACED,
+    BUS_CANARY_REVOKED,
+    BUS_IDENTITY_FORMED,
+    BUS_IDENTITY_OBSERVATION_LINKED,
+    BUS_IDENTITY_MERGED,
+    BUS_IDENTITY_UNMERGED,
+    BUS_IDENTITY_CAMPAIGN_ASSIGNED,
+    BUS_CAMPAIGN_FORMED,
+    BUS_CAMPAIGN_IDENTITY_ASSIGNED,
+    BUS_CAMPAIGN_MERGED,
+    BUS_CAMPAIGN_UNMERGED,
+    BUS_ATTRIBUTION_STATE_CHANGED,
+    BUS_ATTRIBUTION_MULTI_ACTOR_SUSPECTED,
+    BUS_TTP_TAGGED,
+    BUS_TTP_RULE_FIRED,
+    BUS_TTP_RULE_SUPPRESSED,
+    BUS_TTP_RULE_RELOADED,
+    BUS_TTP_RULE_STATE,
+    BUS_SYSTEM_HEALTH,
+    BUS_SYSTEM_CONTROL,
+    BUS_SYSTEM_LOG,
+    BUS_DLQ_TTP,
+    BUS_DLQ_ATTRIBUTION,
+    BUS_DLQ_ENRICH,
+    BUS_DLQ_CLUSTERER,
+    BUS_DLQ_CAMPAIGN,
+    BUS_TOPIC_N
+} BusTopicId;
+
+typedef struct BusTopic {
+    const char *name; /* without the prefix of the installation; also the event type */
+    const char *key;  /* what records are keyed by */
+    int32_t partitions;
+    BusCleanup cleanup;
+    int64_t retention_ms; /* -1: for ever */
+    bool loss_allowed;    /* false: nothing can derive these records again */
+    const char *settings; /* further topic settings "a=b,c=d" or NULL */
+} BusTopic;
+
+#define BUS_TOPIC_NAME_MAX 249 /* Kafka's own limit, prefix included */
+
+extern const BusTopic bus_topics[BUS_TOPIC_N]; /* &bus_topics[BUS_TTP_TAGGED] is a constant expression */
+
+const BusTopic *bus_topic_find(Str name);         /* without prefix; NULL when the table has no such topic */
+const BusTopic *bus_topic_dlq(const char *group); /* NULL for a group that is not one of the five */
+/* Prefix and name, for topics and groups alike. The caller frees. */
+char *bus_topic_full_name(const char *prefix, const char *name);
+
+/* Wildcards of the event contract over '.'-separated tokens: '*' is exactly one token that is not empty, '>' one or
+ * more tokens to the end, whatever stands behind it in the pattern. */
+bool bus_topic_match(Str pattern, Str topic);
+
+/* The partition of @n that Java clients choose for @key (murmur2); an absent key has none: -1. */
+int32_t bus_murmur2_partition(Str key, int32_t n);
+
+/* True for the embedded broker, which forgets the oldest 5 MiB of a partition silently: feed it with care. */
+bool bus_cluster_is_embedded(const char *cluster_id);
+
+/* --- records --- */
+
+typedef struct BusHeader {
+    Str name, value;
+} BusHeader;
+
+/* The headers that every record of ours carries. */
+#define BUS_HEADER_EVENT_ID "decnet-event-id"
+#define BUS_HEADER_EVENT_TYPE "decnet-event-type"
+#define BUS_HEADER_TOPIC "decnet-topic"
+#define BUS_HEADER_SCHEMA_VERSION "decnet-schema-version"
+#define BUS_HEADER_PRODUCED_AT "decnet-produced-at"
+#define BUS_HEADER_SOURCE "decnet-source"
+#define BUS_REQUIRED_HEADERS 6
+#define BUS_SCHEMA_VERSION "1"
+
+/* Fills @out. @reference_topic is the full topic of the reference's bus (e.g. attacker.observation.motor.x), absent
+ * when it equals the Kafka topic; @source is "<worker>/<instance>@<host>". Values borrow from the arguments, the time
+ * is written into @arena. */
+void bus_headers_required(Arena *arena, BusHeader out[BUS_REQUIRED_HEADERS], const BusTopic *topic, Str event_id,
+                          Str reference_topic, int64_t produced_us, Str source);
+
+/* One record. Everything borrows from librdkafka's message, which lives until bus_record_free(). */
+typedef struct BusRecord {
+    const BusTopic *topic;
+    int32_t partition;
+    int64_t offset;
+    Str key, value; /* absent value: a tombstone */
+    const BusHeader *headers;
+    size_t n_headers;
+    int64_t timestamp_us; /* TIME_NONE when the record has none */
+    void *opaque;         /* librdkafka's message */
+} BusRecord;
+
+void bus_record_free(BusRecord *record); /* accepts NULL */
+static inline void bus_record_freep(BusRecord **p)
+{
+    bus_record_free(*p);
+}
+/* The first header of that name, or absent. */
+Str bus_record_header(const BusRecord *record, const char *name);
+
+/* --- consumer --- */
+
+#define BUS_OFFSET_BEGINNING INT64_C(-2) /* where the partition's log begins at this moment */
+#define BUS_OFFSET_END INT64_C(-1)       /* records that come after the assignment */
+
+typedef struct BusConsumer BusConsumer;
+
+typedef struct BusPosition {
+    const BusTopic *topic;
+    int32_t partition;
+    int64_t offset; /* the next one to read, or BUS_OFFSET_* */
+} BusPosition;
+
+typedef struct BusWatermarks {
+    const BusTopic *topic;
+    int32_t partition;
+    int64_t low, high; /* oldest offset kept, and the one after the newest; -1 when that is unknown */
+} BusWatermarks;
+
+/* What the poll found wrong with the flow of offsets, since the consumer was opened. */
+typedef struct BusConsumerStats {
+    uint64_t records, bytes; /* given to the caller */
+    uint64_t repeated;       /* below the expected offset: dropped */
+    uint64_t rewinds;        /* gaps answered by reading again from the expected offset */
+    uint64_t gaps;           /* gaps that stayed (compaction, transaction markers): accepted */
+    uint64_t gap_offsets;    /* offsets in them */
+} BusConsumerStats;
+
+/* A consumer of group @group (without prefix). It commits nothing and assigns nothing by itself; partitions come from
+ * bus_consumer_assign(). Joining the group instead is a second source of the same assignment: its callbacks would
+ * hand BusPosition lists to the same code. Returns 0, or -EINVAL for a configuration that cannot work, with the
+ * message in *ret_error (the caller frees). Does not wait for a broker. */
+int bus_consumer_open(const Config *config, const char *group, BusConsumer **ret, char **ret_error) must_check;
+void bus_consumer_close(BusConsumer *consumer); /* accepts NULL; records still held stay valid */
+static inline void bus_consumer_closep(BusConsumer **p)
+{
+    bus_consumer_close(*p);
+}
+
+/* All partitions of @topics (NULL-terminated) as the broker has them, offset BUS_OFFSET_BEGINNING; the caller frees.
+ * Returns 0, BUS_E_NO_TOPIC, BUS_E_AWAY or a negative errno. */
+int bus_consumer_partitions(BusConsumer *consumer, const BusTopic *const *topics, int timeout_ms, BusPosition **ret,
+                            size_t *ret_n) must_check;
+
+/* Replace the whole assignment; @n 0 gives all partitions up. Topics and partitions are checked with the broker first,
+ * because librdkafka would wait for a missing one without a word. Returns 0, BUS_E_NO_TOPIC, BUS_E_AWAY, or a negative
+ * errno. */
+int bus_consumer_assign(BusConsumer *consumer, const BusPosition *positions, size_t n, int timeout_ms) must_check;
+
+/* One record in *ret, which the caller frees. Offsets of a partition arrive strictly rising, without gaps except those
+ * that the log itself has. Returns 0, BUS_E_TIMEOUT, BUS_E_AWAY (at once when an outage is noticed, then instead of
+ * BUS_E_TIMEOUT until a broker answers), BUS_E_OVERTAKEN, BUS_E_NO_TOPIC, BUS_E_REJECTED, or a negative errno. */
+int bus_consumer_poll(BusConsumer *consumer, int timeout_ms, BusRecord **ret) must_check;
+
+/* Readable while something may wait in bus_consumer_poll(): poll until BUS_E_TIMEOUT, then wait on this. Owned by the
+ * consumer. */
+int bus_consumer_fd(const BusConsumer *consumer);
+
+/* Fetching stops or goes on; an assignment starts unpaused. Records fetched before a pause are not given out, they are
+ * fetched again. Return 0, BUS_E_NO_TOPIC for a partition that is not assigned, or a negative errno. */
+int bus_consumer_pause_all(BusConsumer *consumer) must_check;
+int bus_consumer_resume_all(BusConsumer *consumer) must_check;
+int bus_consumer_pause(BusConsumer *consumer, const BusTopic *topic, int32_t partition) must_check;
+int bus_consumer_resume(BusConsumer *consumer, const BusTopic *topic, int32_t partition) must_check;
+
+/* Go on at @position->offset (a number, not BUS_OFFSET_*) of an assigned partition. Returns 0, BUS_E_NO_TOPIC when it
+ * is not assigned, BUS_E_TIMEOUT when librdkafka did not get to it, or a negative errno. */
+int bus_consumer_seek(BusConsumer *consumer, const BusPosition *position, int timeout_ms) must_check;
+
+/* Asks the brokers for low and high of @n partitions (topic and partition are inputs). Returns 0, BUS_E_AWAY,
+ * BUS_E_NO_TOPIC or a negative errno. */
+int bus_consumer_watermarks(BusConsumer *consumer, BusWatermarks *marks, size_t n, int timeout_ms) must_check;
+
+/* Tell the broker where the group stands. A hint for lag monitors only: asynchronous, failures are ignored, nothing is
+ * ever read back from it. */
+void bus_consumer_commit_hint(BusConsumer *consumer, const BusPosition *positions, size_t n);
+
+/* The id of the cluster, borrowed, asked for once. Returns 0 or BUS_E_AWAY. */
+int bus_consumer_cluster_id(BusConsumer *consumer, int timeout_ms, const char **ret) must_check;
+
+/* After BUS_E_OVERTAKEN: the partition and the offset that the broker does not hold. */
+BusPosition bus_consumer_overtaken(const BusConsumer *consumer);
+bool bus_consumer_is_away(const BusConsumer *consumer);
+BusConsumerStats bus_consumer_stats(const BusConsumer *consumer);
+const char *bus_consumer_error(const BusConsumer *consumer);
+
+/* --- producer --- */
+
+typedef struct BusProducer BusProducer;
+
+/* Called from bus_producer_poll() and bus_producer_flush(), once for every record that bus_producer_send() took.
+ * @err: 0 acknowledged by all in-sync replicas; BUS_E_AWAY not acknowledged in time (it may be there nevertheless);
+ * BUS_E_NO_TOPIC, BUS_E_TOO_LARGE, BUS_E_REJECTED never; a negative errno when the producer broke. */
+typedef void (*BusDeliveryFn)(void *arg, void *opaque, int err);
+
+/* An idempotent producer (acks=all, linger 20 ms, lz4, murmur2, message.timeout.ms 120 s; kafka.* may change what the
+ * promises do not rest on). Errors as bus_consumer_open(). */
+int bus_producer_open(const Config *config, BusDeliveryFn delivered, void *arg, BusProducer **ret,
+                      char **ret_error) must_check;
+/* Drops what was not acknowledged: each such record still gets its delivery call, with BUS_E_AWAY. Accepts NULL. */
+void bus_producer_close(BusProducer *producer);
+static inline void bus_producer_closep(BusProducer **p)
+{
+    bus_producer_close(*p);
+}
+
+/* Queue a copy. An absent @key goes to any partition, an absent @value is a tombstone. Returns 0 (the delivery call
+ * will follow), BUS_E_FULL, BUS_E_TOO_LARGE, BUS_E_NO_TOPIC, or -ENOTRECOVERABLE when librdkafka gave this producer
+ * up: close it, open a new one, publish again. */
+int bus_producer_send(BusProducer *producer, const BusTopic *topic, Str key, Str value, const BusHeader *headers,
+                      size_t n_headers, void *opaque) must_check;
+
+/* Make delivery calls for at most @timeout_ms; returns how many. */
+int bus_producer_poll(BusProducer *producer, int timeout_ms);
+/* The same until nothing is outstanding: 0, or BUS_E_TIMEOUT. */
+int bus_producer_flush(BusProducer *producer, int timeout_ms) must_check;
+/* Readable when delivery calls wait; see bus_consumer_fd(). */
+int bus_producer_fd(const BusProducer *producer);
+
+/* Taken by bus_producer_send() and without delivery call yet. */
+size_t bus_producer_outstanding(const BusProducer *producer);
+size_t bus_producer_outstanding_bytes(const BusProducer *producer);
+/* False from the moment that no broker answers or a record timed out, until a record is acknowledged. */
+bool bus_producer_healthy(const BusProducer *producer);
+const char *bus_producer_error(const BusProducer *producer);
