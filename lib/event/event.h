@@ -30,8 +30,13 @@ typedef enum EventReject {
 } EventReject;
 const char *event_reject_name(EventReject reject); /* "malformed" "schema" "oversize" "no_anchor" */
 
-/* Envelope of a record: headers first, then the payload's own event_id, occurred_at, schema_version, then derived
- * from the coordinates ("<type>|<partition>|<offset>"). @payload may be NULL. */
+/* The JSON object of a record's value: EVENT_OVERSIZE, EVENT_MALFORMED or EVENT_OK. The caller releases *ret_payload
+ * with json_object_put() (cleanup(json_putp)); it is NULL on failure. */
+EventReject event_payload_parse(Str value, json_object **ret_payload) must_check;
+
+/* Envelope of a record: headers first, then the payload's own event_id and schema_version, then derived from the
+ * coordinates ("<type>|<partition>|<offset>"). What a header or member holds in a wrong form counts as absent, except
+ * a schema version, which is refused. @payload may be NULL. *ret borrows from headers and @type. */
 EventReject event_envelope(const EventHeader *headers, size_t n_headers, json_object *payload, Str type,
                            int32_t partition, int64_t offset, int64_t timestamp_us, EventEnvelope *ret) must_check;
 
@@ -41,7 +46,8 @@ Uuid event_id(Str type, const Str *parts, size_t n_parts);
 /* --- attacker.session.ended --- */
 typedef struct EventCommand {
     Str text;      /* as sent, not yet cut */
-    Str source_id; /* element id, else "<session source id>#cmd<index>" */
+    Str source_id; /* element id, else "<session source id>#cmd<index>"; absent when neither is known yet */
+    size_t index;  /* in the producer's array, skipped elements counted: event_command_source_id() */
     int64_t ts_us; /* TIME_NONE when absent */
     Str decky_id;  /* the element's own, else the session's; absent when neither */
     Str uid, user, src, pwd; /* absent when not strings */
@@ -53,19 +59,20 @@ typedef struct EventArtifact {
 } EventArtifact;
 
 typedef struct SessionEnded {
-    Str session_id; /* absent when null: then source ids fall back to the attacker's uuid */
+    Str session_id; /* a number becomes its text; absent when null */
+    Str source_id;  /* first id that the payload carries (contract ttp 1.4); absent: the attacker's uuid, once resolved */
     Uuid attacker_uuid;
     bool has_attacker_uuid;
     char attacker_ip[IP_TEXT_BYTES]; /* canonical; "" when absent or no address */
     Str decky_id, service;
     int64_t started_at_us, ended_at_us; /* TIME_NONE when absent */
     double duration_s;
-    EventCommand *commands; /* at most LIMIT_EVENT_COMMANDS; n_commands_seen counts all usable ones */
+    EventCommand *commands; /* at most LIMIT_EVENT_COMMANDS; n_commands_seen counts all usable ones, empty ones too */
     size_t n_commands, n_commands_seen;
     Str shard_path;
     int part, parts; /* 1 and 1 unless split; parts 0: not known yet (a later part may follow) */
     /* extras of our own ingest, optional for readers */
-    Str protocol, ended_reason, login_username, login_outcome, client_version, client_hassh;
+    Str schema, protocol, ended_reason, login_username, login_outcome, client_version, client_hassh;
     int64_t login_attempts, login_at_us, src_port, request_count; /* -1 or TIME_NONE when absent */
     EventArtifact *artifacts;
     size_t n_artifacts;
@@ -76,10 +83,15 @@ EventReject session_ended_decode(Arena *arena, json_object *payload, SessionEnde
  * few enough commands: session_command_json_bytes() tells what one adds at the most. */
 void session_ended_encode(const SessionEnded *event, const Uuid *id, Buf *out);
 size_t session_command_json_bytes(const EventCommand *command);
+/* "<source>#cmd<index>": the source id of a command that has none of its own. */
+Str event_command_source_id(Arena *arena, Str source, size_t index);
 /* Id of part @part of a session: parts from the second on enter the id. */
 Uuid session_ended_id(Str session_id, int part);
 
-/* --- attacker.intel.enriched --- */
+/* --- attacker.intel.enriched ---
+ * Lists may come as arrays or as JSON text of an array; anything else is an empty list. The older member names
+ * `categories`, `malware_family` and `threat_type` are read where the newer ones are missing. An event that names only
+ * the address leaves attacker_uuid zero. */
 EventReject intel_enriched_decode(Arena *arena, json_object *payload, IntelFacts *ret) must_check;
 void intel_enriched_encode(const IntelFacts *facts, const Uuid *id, Buf *out);
 Uuid intel_enriched_id(const Uuid *attacker, int64_t cached_at_us);

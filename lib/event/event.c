@@ -1,0 +1,165 @@
+/* Envelope, event ids, and the helpers of payload.h. */
+#include "event.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/limits.h"
+#include "payload.h"
+
+enum { SCHEMA_MAJOR = 1 }; /* the newest payload schema that this code understands */
+
+const char *event_reject_name(EventReject reject)
+{
+    static const char *const names[] = {
+        [EVENT_OK] = "ok",
+        [EVENT_MALFORMED] = "malformed",
+        [EVENT_SCHEMA] = "schema",
+        [EVENT_OVERSIZE] = "oversize",
+        [EVENT_NO_ANCHOR] = "no_anchor",
+    };
+    return (size_t)reject < ARRAY_SIZE(names) ? names[reject] : "unknown";
+}
+
+EventReject event_payload_parse(Str value, json_object **ret_payload)
+{
+    *ret_payload = NULL;
+    if (value.len > LIMIT_EVENT_READ_BYTES)
+        return EVENT_OVERSIZE;
+    cleanup(json_putp) json_object *payload = json_parse(value);
+    if (!json_object_is_type(payload, json_type_object))
+        return EVENT_MALFORMED;
+    *ret_payload = TAKE_PTR(payload);
+    return EVENT_OK;
+}
+
+Uuid event_id(Str type, const Str *parts, size_t n_parts)
+{
+    cleanup(buf_free) Buf name = {0};
+
+    buf_add_str(&name, type);
+    for (size_t i = 0; i < n_parts; i++) {
+        buf_add_char(&name, '|');
+        buf_add_str(&name, parts[i]);
+    }
+    return uuid_v5(&UUID_NS_EVENT, buf_str(&name));
+}
+
+static Str header_value(const EventHeader *headers, size_t n, const char *name)
+{
+    for (size_t i = 0; i < n; i++)
+        if (str_eq_cstr(headers[i].name, name))
+            return headers[i].value;
+    return (Str){0};
+}
+
+/* "1" or "1.4"; anything else is a version that we cannot know. */
+static EventReject schema_major(Str text, int *ret)
+{
+    const char *dot = text.len ? memchr(text.data, '.', text.len) : NULL;
+    int64_t major;
+
+    if (dot)
+        text.len = (size_t)(dot - text.data);
+    if (!text_to_int64(text, &major) || major < 1 || major > SCHEMA_MAJOR)
+        return EVENT_SCHEMA;
+    *ret = (int)major;
+    return EVENT_OK;
+}
+
+static Uuid id_from_coordinates(Str type, int32_t partition, int64_t offset)
+{
+    char partition_text[16], offset_text[24];
+
+    snprintf(partition_text, sizeof(partition_text), "%d", (int)partition);
+    snprintf(offset_text, sizeof(offset_text), "%lld", (long long)offset);
+    return event_id(type, (Str[]){str_from(partition_text), str_from(offset_text)}, 2);
+}
+
+EventReject event_envelope(const EventHeader *headers, size_t n_headers, json_object *payload, Str type,
+                           int32_t partition, int64_t offset, int64_t timestamp_us, EventEnvelope *ret)
+{
+    Str version = header_value(headers, n_headers, "decnet-schema-version");
+    Str header_type = header_value(headers, n_headers, "decnet-event-type");
+    EventEnvelope e = {.type = header_type.len ? header_type : type, .schema_major = SCHEMA_MAJOR};
+
+    if (!version.data) {
+        json_object *member = json_member(payload, "schema_version");
+        version = payload_id_text(member);
+        if (member && !version.data)
+            return EVENT_SCHEMA;
+    }
+    if (version.data && schema_major(version, &e.schema_major) != EVENT_OK)
+        return EVENT_SCHEMA;
+    if (!uuid_parse_text(header_value(headers, n_headers, "decnet-event-id"), &e.event_id) &&
+        !payload_uuid(payload, "event_id", &e.event_id))
+        e.event_id = id_from_coordinates(type, partition, offset);
+    e.occurred_at_us = payload_time(payload, "occurred_at");
+    if (e.occurred_at_us == TIME_NONE)
+        e.occurred_at_us = timestamp_us;
+    *ret = e;
+    return EVENT_OK;
+}
+
+void payload_begin(JsonWriter *w, const Uuid *id, int64_t occurred_at_us)
+{
+    json_begin_object(w);
+    payload_put_uuid(w, "event_id", id);
+    json_put_time(w, "occurred_at", occurred_at_us);
+    json_put_cstr(w, "schema_version", "1");
+}
+
+Str payload_id_text(json_object *value)
+{
+    Str text = json_str(value);
+
+    if (json_object_is_type(value, json_type_int) || json_object_is_type(value, json_type_double)) {
+        if (json_object_get_double(value) != 0)
+            text = str_from(json_object_get_string(value)); /* borrowed: the object keeps its text */
+    }
+    return text.len ? text : (Str){0};
+}
+
+Str payload_first_id(json_object *obj, const char *const *keys)
+{
+    for (; *keys; keys++) {
+        Str text = payload_id_text(json_member(obj, *keys));
+        if (text.data)
+            return text;
+    }
+    return (Str){0};
+}
+
+bool payload_uuid(json_object *obj, const char *key, Uuid *ret)
+{
+    return uuid_parse_text(json_get_str(obj, key), ret);
+}
+
+void payload_ip(json_object *obj, const char *key, char out[IP_TEXT_BYTES])
+{
+    if (!ip_canonical(json_get_str(obj, key), out))
+        out[0] = '\0';
+}
+
+int64_t payload_time(json_object *obj, const char *key)
+{
+    Str text = json_get_str(obj, key);
+    int64_t us;
+
+    return text.data && time_parse(text, &us, NULL) == 0 ? us : TIME_NONE;
+}
+
+void payload_put_uuid(JsonWriter *w, const char *key, const Uuid *uuid)
+{
+    char text[UUID_TEXT_BYTES];
+
+    if (uuid)
+        uuid_format(text, uuid);
+    json_put_cstr(w, key, uuid ? text : NULL);
+}
+
+void payload_put_optional(JsonWriter *w, const char *key, Str s)
+{
+    if (s.data)
+        json_put_str(w, key, s);
+}
