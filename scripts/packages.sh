@@ -7,7 +7,7 @@ packages_wanted() { # build | test: docs/dependencies.md says why each
         echo gcc libc6-dev pkg-config meson ninja-build python3 \
             librdkafka-dev libpq-dev libjson-c-dev uuid-dev libssl-dev zlib1g-dev libsystemd-dev libmicrohttpd-dev \
             libhyperscan-dev libpcre2-dev libcyaml-dev libxxhash-dev uthash-dev libcriterion-dev \
-            postgresql postgresql-client kcat
+            postgresql kcat
         ;;
     test)
         echo clang llvm libclang-rt-14-dev clang-tidy clang-format gcovr shellcheck mandoc
@@ -71,6 +71,7 @@ packages_apt() { # [sudo] -- PACKAGE...
         shift
     done
     shift
-    attend "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-        -o DPkg::Lock::Timeout=300 "$@" >&2
+    attend "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends \
+        -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 "$@" 2>&1 |
+        sed -un 's/^\(Get:\|Setting up\|E:\|W:\).*/    &/p' >&2
 }
