@@ -21,10 +21,12 @@ json_object *json_parse(Str text)
     /* Strict: no comments, no single quotes, no NaN; what follows the value is checked below. */
     json_tokener_set_flags(tok, JSON_TOKENER_STRICT | JSON_TOKENER_ALLOW_TRAILING_CHARS);
     obj = json_tokener_parse_ex(tok, text.data, (int)text.len);
-    if (json_tokener_get_error(tok) == json_tokener_continue) /* a bare number wants to see its end */
-        obj = json_tokener_parse_ex(tok, "", 1);
-    bool ok = json_tokener_get_error(tok) == json_tokener_success;
     size_t end = json_tokener_get_parse_end(tok);
+    if (json_tokener_get_error(tok) == json_tokener_continue) { /* a bare number wants to see its end */
+        obj = json_tokener_parse_ex(tok, "", 1);
+        end = text.len;
+    }
+    bool ok = json_tokener_get_error(tok) == json_tokener_success;
     json_tokener_free(tok);
     if (ok && end < text.len)
         ok = text_trim((Str){text.data + end, text.len - end}).len == 0;
