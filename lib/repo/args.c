@@ -391,3 +391,42 @@ void res_write_row(const PGresult *r, int row, JsonWriter *w)
     }
     json_end_object(w);
 }
+
+static int by_uuid(const void *a, const void *b)
+{
+    const UuidOrder *x = a, *y = b;
+    int c = uuid_cmp(x->uuid, y->uuid);
+    return c ? c : (x->index > y->index) - (x->index < y->index);
+}
+
+UuidOrder *uuid_order(const Uuid *first, size_t stride_bytes, size_t n)
+{
+    UuidOrder *order = malloc((n + 1) * sizeof(*order));
+    if (!order)
+        abort();
+    for (size_t i = 0; i < n; i++)
+        order[i] = (UuidOrder){(const Uuid *)((const char *)first + i * stride_bytes), i};
+    qsort(order, n, sizeof(*order), by_uuid);
+    return order;
+}
+
+static int by_bytes(const void *a, const void *b)
+{
+    return uuid_cmp(a, b);
+}
+
+void res_mark_returned(const PGresult *r, int col, const UuidOrder *order, size_t n, bool *flags)
+{
+    size_t n_ids = (size_t)PQntuples(r);
+    cleanup(freep) Uuid *ids = malloc((n_ids + 1) * sizeof(*ids));
+    if (!ids)
+        abort();
+    for (size_t i = 0; i < n_ids; i++)
+        ids[i] = res_uuid(r, (int)i, col);
+    qsort(ids, n_ids, sizeof(*ids), by_bytes);
+    for (size_t i = 0, j = 0; i < n; i++) { /* both sorted: one walk; an id that came back once marks one row */
+        bool hit = j < n_ids && uuid_cmp(order[i].uuid, &ids[j]) == 0;
+        flags[order[i].index] = hit;
+        j += hit;
+    }
+}

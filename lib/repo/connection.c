@@ -29,8 +29,6 @@ struct Repo {
     bool in_transaction;
 };
 
-void args_bind(Args *args, const char **values, int *lengths, int *formats);
-
 /* What each class of SQLSTATE means for the caller (PostgreSQL manual, appendix A); the first row that is a prefix
  * wins. An answer without SQLSTATE means that the connection is gone. */
 static const struct {

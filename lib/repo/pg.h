@@ -64,6 +64,8 @@ void array_time(ArgArray *a, int64_t us);
 void array_bytes(ArgArray *a, Str bytes);
 void array_json(ArgArray *a, Str json);
 void array_null(ArgArray *a);
+/* libpq's parallel arrays for the parameters; they point into @args. */
+void args_bind(Args *args, const char **values, int *lengths, int *formats);
 
 /* --- execution --- */
 /* Prepares the statement on first use of this connection and runs it. @ret_result may be NULL for SHAPE_NONE. */
@@ -92,3 +94,13 @@ int64_t res_time(const PGresult *r, int row, int col); /* TIME_NONE for NULL */
 /* One value by its column's type, or a whole row as an object keyed by column names. */
 void res_write_value(const PGresult *r, int row, int col, JsonWriter *w);
 void res_write_row(const PGresult *r, int row, JsonWriter *w);
+
+/* --- which of the rows that went in came back --- */
+typedef struct UuidOrder {
+    const Uuid *uuid;
+    size_t index; /* place in the caller's array */
+} UuidOrder;
+/* The n uuids that stand @stride_bytes apart from @first, sorted by uuid, then by place. The caller frees. */
+UuidOrder *uuid_order(const Uuid *first, size_t stride_bytes, size_t n);
+/* @flags[place] = the uuid is among those in column @col of @r; of equal ones only the first. */
+void res_mark_returned(const PGresult *r, int col, const UuidOrder *order, size_t n, bool *flags);

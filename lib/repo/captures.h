@@ -1,0 +1,37 @@
+/* What attackers left behind: credentials, bounties, evidence. All rows of one call have distinct keys; the caller
+ * folds repeats before, as one statement may not touch the same key twice. Rows are written in key order. */
+#pragma once
+
+#include "repo.h"
+
+typedef struct CredentialRow {
+    Str attacker_ip;
+    Uuid attacker_uuid;
+    Str decky, service;
+    Str principal; /* absent: NULL */
+    Str secret_kind, secret_sha256, secret_b64, secret_printable;
+    Str outcome;   /* success, failure, observed */
+    int64_t first_seen_us, last_seen_us;
+    int64_t attempts; /* 0: only the outcome changes, unless the row is new: then it counts as 1 */
+    /* out */
+    bool created;
+    int64_t attempt_count;
+} CredentialRow;
+/* Adds attempts; keeps the outcome of the latest time, ties to success, then failure. */
+int credentials_upsert(Repo *repo, CredentialRow *rows, size_t n) must_check;
+
+typedef struct BountyRow {
+    Str attacker_ip, decky, service, bounty_type;
+    Str payload; /* JSON object */
+    int64_t timestamp_us;
+    bool created; /* out */
+} BountyRow;
+/* Keeps the earliest sighting. */
+int bounties_upsert(Repo *repo, BountyRow *rows, size_t n) must_check;
+
+typedef struct EvidenceRow {
+    Uuid attacker_uuid;
+    Str kind, value;
+    int64_t first_seen_us, last_seen_us, seen;
+} EvidenceRow;
+int evidence_upsert(Repo *repo, const EvidenceRow *rows, size_t n) must_check;

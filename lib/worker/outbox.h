@@ -1,0 +1,58 @@
+/* Outgoing events: collected during a transaction, written with it as few packed rows, published from memory after
+ * COMMIT, deleted by a later transaction once the broker has acknowledged them. What a crash leaves behind is relayed
+ * under the same event ids. Used by the workers and by the ingester.
+ *
+ * A relay may publish an event twice and out of order within its key: readers deduplicate by event id. */
+#pragma once
+
+#include "base/config.h"
+#include "bus/bus.h"
+#include "event/event.h"
+#include "repo/repo.h"
+
+typedef struct Outbox Outbox;
+
+/* @producer names whose rows these are (a group, or "ingest"), @source goes into the header decnet-source; both
+ * borrowed, as is @config. Creates the Kafka producer: 0, or an outcome of bus_producer_new(). */
+int outbox_new(const Config *config, const char *producer, const char *source, Outbox **ret, char **ret_error) must_check;
+void outbox_free(Outbox *o); /* accepts NULL; does not wait */
+static inline void outbox_freep(Outbox **p)
+{
+    outbox_free(*p);
+}
+
+/* --- within a transaction, in this order; outbox_begin() again after a rollback --- */
+void outbox_begin(Outbox *o);
+void outbox_add(Outbox *o, const char *topic, Str decnet_topic, const Uuid *event_id, Str key, Str payload);
+/* A record as it came, with headers of its own: for dlq.<group>. */
+void outbox_add_raw(Outbox *o, const char *topic, Str key, Str value, const EventHeader *headers, size_t n);
+size_t outbox_collected(const Outbox *o);
+/* Rows of what was collected, and deletion of what was acknowledged since. */
+int outbox_write(Outbox *o, Repo *repo) must_check;
+/* After COMMIT: publish from memory. Never waits for the broker. */
+void outbox_committed(Outbox *o);
+
+/* --- between transactions --- */
+/* Serve deliveries; delete acknowledged rows that have waited 1 s; once a second relay rows older than
+ * @relay_age_ms. A REPO_E_* outcome of the database. */
+int outbox_tick(Outbox *o, Repo *repo, int64_t relay_age_ms) must_check;
+/* Deliveries only; no database. */
+void outbox_poll(Outbox *o, int timeout_ms);
+/* Nothing published is waiting for its acknowledgement or deletion in this process. */
+bool outbox_is_settled(const Outbox *o);
+size_t outbox_pending_bytes(const Outbox *o);
+/* Wait for deliveries at most @timeout_ms, then delete what was acknowledged. */
+int outbox_drain(Outbox *o, Repo *repo, int timeout_ms) must_check;
+
+/* --- the packed form, for tests and tools ---
+ * A pack is a run of events, each: u32 bytes that follow; u16 topic length, topic; i32 key length (-1: no key), key;
+ * u32 value length, value; u16 number of headers, each u16 name length, name, u32 value length, value. Integers are
+ * little-endian. */
+typedef struct PackedEvent {
+    Str topic, key, value; /* topic without prefix */
+    EventHeader headers[16];
+    size_t n_headers;
+} PackedEvent;
+void outbox_pack(Buf *pack, const PackedEvent *event);
+/* Reads the event at *at and moves it on: 1 read, 0 at the end, -EBADMSG when the bytes are no pack. */
+int outbox_unpack(Str pack, size_t *at, PackedEvent *ret) must_check;
