@@ -10,6 +10,11 @@ typedef struct Str {
     size_t len;
 } Str;
 
+/* A named value, as in the headers of a record. */
+typedef struct NameValue {
+    Str name, value;
+} NameValue;
+
 #define STR(literal) ((Str){(literal), sizeof(literal) - 1})
 #define STR_FMT "%.*s"
 #define STR_ARG(s) (int)(s).len, (s).data ? (s).data : ""

@@ -102,9 +102,7 @@ bool bus_cluster_is_embedded(const char *cluster_id);
 
 /* --- records --- */
 
-typedef struct BusHeader {
-    Str name, value;
-} BusHeader;
+typedef NameValue BusHeader;
 
 /* The headers that every record of ours carries. */
 #define BUS_HEADER_EVENT_ID "decnet-event-id"

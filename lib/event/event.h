@@ -9,9 +9,7 @@
 #include "event/intel_facts.h"
 
 /* --- envelope: what travels beside the payload --- */
-typedef struct EventHeader {
-    Str name, value;
-} EventHeader;
+typedef NameValue EventHeader;
 
 typedef struct EventEnvelope {
     Uuid event_id;
