@@ -65,13 +65,14 @@ GRANT UPDATE (replayed_at), DELETE ON dead_letter TO decnet_admin;
 GRANT DELETE, UPDATE (created_at) ON event_outbox TO decnet_admin;
 
 -- --- ttp: reads whom a record speaks of and what intelligence knows, adds tags; can neither change nor remove one ---
-GRANT SELECT (uuid, ip, identity_id, first_seen, last_seen) ON attackers TO decnet_ttp;
+GRANT SELECT (uuid, ip) ON attackers TO decnet_ttp;
 GRANT SELECT ON attacker_intel TO decnet_ttp;
 GRANT SELECT, INSERT ON ttp_tag TO decnet_ttp;
 
 -- --- ingest: writes what a log says; neither tags nor intelligence, and no identity of an attacker ---
 GRANT SELECT, INSERT ON logs, bounty, session_command TO decnet_ingest;
 GRANT UPDATE (errored) ON session_command TO decnet_ingest;
+GRANT UPDATE ("timestamp", decky, service) ON bounty TO decnet_ingest;
 GRANT SELECT, INSERT, UPDATE ON credentials, attacker_session, attacker_evidence, ingest_source TO decnet_ingest;
 GRANT SELECT, INSERT ON attackers TO decnet_ingest;
 GRANT UPDATE (first_seen, last_seen, event_count, service_count, decky_count, services, deckies, traversal_path,

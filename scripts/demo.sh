@@ -58,6 +58,7 @@ demo_open() { # KEEP-or-empty
     fi
     if [ -n "$1" ] && environment_find; then
         step folder "$PRIVATE, kept by an earlier run: adding to it"
+        private_own
     else
         environment_start
     fi
@@ -108,7 +109,8 @@ demo_ingest() { # FILE...
     local status=0 ended ingest worker=$SPAWNED
 
     step reading "$*"
-    as_role decnet_ingest "$(program decnetctl)" ingest cowrie --idle-timeout 0 --json -- "$@" <&3 >"$PRIVATE/ingest.json" &
+    as_role decnet_ingest "$(program decnetctl)" ingest cowrie --idle-timeout 0 --json -- "$@" \
+        <&3 >"$PRIVATE/ingest.json" 8>&- &
     ingest=$!
     ATTENDED=$ingest
     wait -n -p ended "$ingest" "$worker" || status=$?

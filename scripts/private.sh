@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # The private folder of a run: everything that a run keeps outside the build and cache folders.
 #
-#   decnet-<uid>-<random>/owner       "pid started" of the ./run that made it
+#   decnet-<uid>-<random>/owner       "pid started" of the ./run that made it, or of the last one that added to it
 #                         kept        there while --keep holds it: the path of its tree
 #                         processes   "pid started name" of what serves it
 #                         environment shell assignments that lead programs to it
@@ -48,8 +48,20 @@ private_make() { # [PARENT]
     private_remove_stale "$base"
     PRIVATE=$(mktemp -d "$base/decnet-$EUID-XXXXXX")
     TO_REMOVE+=("$PRIVATE")
-    printf '%s %s\n' "${RUN_ID%.*}" "${RUN_ID#*.}" >"$PRIVATE/owner"
+    private_own
     chmod 711 "$PRIVATE"
+}
+
+private_own() { # this run is the one that works with it; what a killed one still had running there ends
+    private_end_owner "$PRIVATE"
+    printf '%s %s\n' "${RUN_ID%.*}" "${RUN_ID#*.}" >"$PRIVATE/owner"
+}
+
+private_end_owner() { # FOLDER
+    local pid started
+    if read -r pid started 2>/dev/null <"$1/owner" && [ "$pid.$started" != "$RUN_ID" ]; then
+        end_marked "$pid.$started"
+    fi
 }
 
 # Folders of runs that were killed: the owner is gone and nobody keeps them, or the server that was kept is gone.
@@ -77,10 +89,7 @@ private_is_stale() { # FOLDER
 
 # End what serves a private folder and remove it.
 private_remove() { # FOLDER
-    local pid started
-    if read -r pid started 2>/dev/null <"$1/owner" && [ "$pid.$started" != "$RUN_ID" ]; then
-        end_marked "$pid.$started"
-    fi
+    private_end_owner "$1"
     end_servers "$1"
     postgres_forget "$1"
     rm -rf -- "$1"

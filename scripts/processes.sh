@@ -38,7 +38,7 @@ spawn() { # NAME COMMAND...
 # ./run is acted on at once and not when the command has ended.
 attend() { # COMMAND...
     local status=0
-    "$@" <&3 &
+    "$@" <&3 8>&- &
     ATTENDED=$!
     wait "$ATTENDED" || status=$?
     ATTENDED=
