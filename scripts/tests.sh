@@ -65,7 +65,7 @@ test_suite() { # KIND SUITE [fast|durable: it needs PostgreSQL]
     started=$(now_us)
     [ $# -lt 3 ] || test_server "$3"
     log=$BUILD/$kind/meson-logs/$suite
-    rm -f -- "$log.json" "$log.junit.xml"
+    rm -f -- "$log.json" "$log.junit.xml" "$log.txt"
     say "== $suite, $kind"
     test_sanitized "$kind-$suite" attend meson test -C "$BUILD/$kind" --no-rebuild --suite "decnet-workers:$suite" \
         --logbase "$suite" --print-errorlogs || status=$?
@@ -75,7 +75,7 @@ test_suite() { # KIND SUITE [fast|durable: it needs PostgreSQL]
     elif [ "$status" -ne 0 ]; then
         test_failed "$kind $suite: meson test ended with $status"
     fi
-    test_reports "$kind-$suite"
+    test_reports "$kind-$suite" "$log.txt"
     test_time "$suite, $kind" "$started"
 }
 
@@ -85,8 +85,8 @@ test_sanitized() { # NAME COMMAND...
     ASAN_OPTIONS=$log UBSAN_OPTIONS=$log:print_stacktrace=1 LSAN_OPTIONS=$log "$@"
 }
 
-test_reports() { # NAME: every report is a failure, whatever the test that caused it said
-    local report
+test_reports() { # NAME LOG: every report is a failure, whatever the test that caused it said
+    local report line
     for report in "$PRIVATE/san/$1".*; do
         if [ -f "$report" ]; then
             say "-- sanitizer report of $1:"
@@ -94,6 +94,10 @@ test_reports() { # NAME: every report is a failure, whatever the test that cause
             test_failed "$1: sanitizer report $(grep -m 1 -o 'ERROR: .*\|runtime error: .*' "$report" | cut -c 1-120)"
         fi
     done
+    # gcc's libubsan beside libasan ignores log_path: its lines stand in the logs of meson and of the programs.
+    while read -r line; do
+        test_failed "$1: $line"
+    done < <(grep -rhsoE '[^ ]+:[0-9]+:[0-9]+: runtime error: .{1,120}' "$2" "${DECNET_TEST_TMP:-$2}" | sort -u)
 }
 
 # The server that a suite asks for, started once: on a real disk for kill tests, forgetful and fast for all others.
