@@ -41,6 +41,7 @@ typedef struct WorkerEvent {
     const char *reason, *message, *sqlstate;
     /* the runtime's own */
     EventState prepared_state;
+    bool isolated; /* PostgreSQL refused it for good */
     BusRecord *record;
     int64_t deferred_id, first_seen_us;
     int attempts;

@@ -1,0 +1,142 @@
+/* What the sources of lib/worker share. */
+#pragma once
+
+#include <sys/types.h>
+
+#include "base/limits.h"
+#include "base/metrics.h"
+#include "outbox.h"
+#include "repo/runtime.h"
+#include "worker.h"
+
+enum { BREAKER_WINDOW = 1000, BREAKER_DEAD_MAX = 200 }; /* design 4: more than 20 % of the last 1,000 records */
+
+/* Where this process stands in one partition. */
+typedef struct Partition {
+    const BusTopic *topic;
+    char *full_name;
+    int32_t partition;
+    int64_t epoch;
+    int64_t next_offset;  /* committed in PostgreSQL */
+    int64_t taken_offset; /* polled into a batch up to here */
+    int64_t goal_offset;  /* --once: the high watermark at the start */
+} Partition;
+
+struct Batch {
+    Worker *worker;
+    Arena *arena;
+    WorkerEvent *events; /* capacity: batch_records or LIMIT_DEFERRED_BATCH */
+    size_t n, cap, bytes;
+    size_t begin, end;   /* the part that apply() sees */
+    int64_t first_us;    /* clock_monotonic_us() of the first record */
+    int64_t *deferred_ids; /* not NULL: the events are deferred ones, one per id */
+};
+
+typedef struct Watch {
+    int fd;
+    short events;
+    void (*fn)(Worker *w, int fd, short events, void *arg);
+    void *arg;
+} Watch;
+enum { WATCH_MAX = 64 };
+
+typedef struct Breaker {
+    bool dead[BREAKER_WINDOW];
+    size_t at, n_dead;
+} Breaker;
+
+typedef struct Leader Leader;
+typedef struct Http Http;
+
+struct Worker {
+    const WorkerSpec *spec;
+    Config config;
+    bool once;
+    char *group, *source, *application_name;
+    void *data;
+    Repo *repo;
+    BusConsumer *consumer;
+    Outbox *outbox;
+    Arena *scratch;
+    Leader *leader;
+    Http *http;
+    Partition *partitions;
+    size_t n_partitions;
+    Batch *filling, *applying;
+    Watch watches[WATCH_MAX];
+    size_t n_watches;
+    Breaker breaker;
+    int signal_fd;
+    int stop_signals;  /* TERM or INT seen so far */
+    int exit_code;
+    char *failure;     /* why the worker has to end */
+    bool ready_sent, paused, holding;
+    char *not_ready;   /* why /readyz is red; NULL: green */
+    int hold_tries;
+    int64_t next_deferral_us, next_pause_check_us, next_watchdog_us, watchdog_us, next_work_us, next_status_us;
+    double prepare_s, poll_s, apply_s; /* time shares, for the bench and /metrics */
+    int64_t started_us;
+};
+
+/* --- partitions.c --- */
+int partitions_take(Worker *w);          /* at start: assignment from the stored positions */
+Partition *partition_find(Worker *w, const BusTopic *topic, int32_t partition);
+int partitions_resolve_doubt(Worker *w, const PositionAdvance *advances, size_t n, bool *ret_committed);
+int64_t partitions_goal_lag(const Worker *w); /* records up to the goal, over all partitions */
+void partitions_free(Worker *w);
+void partitions_hint(Worker *w);         /* committed offsets for lag monitors */
+
+/* --- batch.c --- */
+Batch *batch_new(Worker *w, size_t cap);
+void batch_free(Batch *b);
+void batch_reset(Batch *b);
+bool batch_is_full(const Batch *b);
+/* Take over a record: envelope, payload, prepare(). */
+void batch_add_record(Batch *b, BusRecord *record);
+/* The same for a deferred one, at place @i. */
+void batch_set_deferred(Batch *b, size_t i, const KeptRecord *kept);
+/* Poll one record into w->filling; true when there may be more at once. Negative: *ret_error of the consumer. */
+bool batch_fill_one(Worker *w, int timeout_ms, int *ret_outcome);
+
+/* --- transaction.c --- */
+/* The whole way of a batch, with retries, bisection and back-off. 0, -ECANCELED when the worker is asked to stop, or
+ * negative after worker_fail(). */
+int batch_commit(Worker *w, Batch *b);
+
+/* --- kept.c --- */
+int kept_write(Worker *w, Batch *b); /* dead letters and deferrals of the part [begin, end) */
+int deferral_run(Worker *w, bool *ret_any); /* take up what is due */
+int64_t deferral_delay_us(int attempts);
+
+/* --- breaker.c --- */
+void breaker_note(Worker *w, const Batch *b);
+int breaker_check(Worker *w); /* trips, or resumes when the operator says so */
+
+/* --- leader.c --- */
+Leader *leader_new(Worker *w);
+void leader_free(Leader *l);
+void leader_tick(Leader *l);
+bool leader_is(const Leader *l);
+
+/* --- http.c --- */
+int http_start(Worker *w, Http **ret);
+void http_stop(Http *h);
+
+/* --- loop.c --- */
+int loop_run(Worker *w);
+/* Serve everything but new records for at most @timeout_ms: signals, deliveries, HTTP, watchdog, descriptors. */
+void loop_serve(Worker *w, int timeout_ms);
+/* Wait out a fault: pauses the partitions, backs off, reconnects. 0 to try again, -ECANCELED when asked to stop. */
+int loop_hold(Worker *w, const char *what);
+void loop_recovered(Worker *w);
+void worker_set_not_ready(Worker *w, const char *reason); /* NULL: ready */
+bool worker_stopping(const Worker *w);
+/* An outcome of the repository that ends the worker, put into words. */
+int worker_fail_repo(Worker *w, int outcome);
+
+/* --- metrics that several sources count --- */
+typedef struct WorkerMetrics {
+    Metric records, applied, deferred, dead, batches, retries, bisections, fenced, transaction_seconds, records_lag,
+        partitions, deferred_waiting;
+} WorkerMetrics;
+extern WorkerMetrics worker_metrics;

@@ -1,0 +1,468 @@
+#include "outbox.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/limits.h"
+#include "base/metrics.h"
+#include "repo/runtime.h"
+
+enum { DELETE_AFTER_US = 1000000, RELAY_EVERY_US = 1000000, RELAY_ROWS = 16, RELAY_TIMEOUT_MS = 5000 };
+
+static Metric published = {.name = "decnet_outbox_published_total", .help = "Events acknowledged by the broker.",
+                           .type = METRIC_COUNTER};
+static Metric failed = {.name = "decnet_outbox_failed_total", .help = "Deliveries that failed; their rows are relayed later.",
+                        .type = METRIC_COUNTER};
+static Metric relayed = {.name = "decnet_outbox_relayed_total", .help = "Events of rows that an earlier run left behind.",
+                         .type = METRIC_COUNTER};
+static Metric pending_bytes = {.name = "decnet_outbox_pending_bytes", .help = "Bytes published and not yet acknowledged.",
+                               .type = METRIC_GAUGE};
+
+/* One row of event_outbox on its way. */
+typedef struct Pack {
+    struct Pack *next;
+    int64_t id;   /* 0 until written */
+    Buf bytes;    /* freed once handed to librdkafka, which keeps copies */
+    size_t size_bytes;
+    int n_events, outstanding;
+    bool failed;  /* a delivery failed: the row stays for the relay */
+    bool sent;    /* all its events were handed over */
+    bool relay;   /* the relay's own: its row is deleted by the relay */
+} Pack;
+
+struct Outbox {
+    const Config *config;
+    const char *producer_name, *source;
+    BusProducer *producer;
+    Pack *collected, **collected_end; /* of the running transaction */
+    Pack *flying;                     /* committed, published, not yet settled */
+    size_t flying_bytes;
+    int64_t *acked; /* rows to delete */
+    size_t n_acked, cap_acked, n_deleting;
+    int64_t oldest_acked_us, next_relay_us;
+    bool broken; /* librdkafka gave the producer up */
+    Arena *arena; /* scratch of one call */
+};
+
+static void put_le(Buf *buf, uint64_t v, int n)
+{
+    for (int i = 0; i < n; i++)
+        buf_add_char(buf, (char)(v >> (8 * i)));
+}
+
+static void put_sized(Buf *buf, Str s, int n_bytes)
+{
+    put_le(buf, s.data || n_bytes != 4 ? s.len : UINT32_MAX, n_bytes);
+    buf_add_str(buf, s);
+}
+
+void outbox_pack(Buf *pack, const PackedEvent *event)
+{
+    size_t at = pack->len;
+    put_le(pack, 0, 4);
+    put_sized(pack, event->topic, 2);
+    put_sized(pack, event->key, 4);
+    put_sized(pack, event->value, 4);
+    put_le(pack, event->n_headers, 2);
+    for (size_t i = 0; i < event->n_headers; i++) {
+        put_sized(pack, event->headers[i].name, 2);
+        put_sized(pack, event->headers[i].value, 4);
+    }
+    uint32_t size = (uint32_t)(pack->len - at - 4);
+    for (int i = 0; i < 4; i++)
+        pack->data[at + (size_t)i] = (char)(size >> (8 * i));
+}
+
+static bool get_le(Str pack, size_t *at, int n, uint64_t *ret)
+{
+    if (pack.len - *at < (size_t)n)
+        return false;
+    uint64_t v = 0;
+    for (int i = 0; i < n; i++)
+        v |= (uint64_t)(uint8_t)pack.data[*at + (size_t)i] << (8 * i);
+    *at += (size_t)n;
+    *ret = v;
+    return true;
+}
+
+static bool get_sized(Str pack, size_t *at, int n_bytes, Str *ret)
+{
+    uint64_t len;
+    if (!get_le(pack, at, n_bytes, &len))
+        return false;
+    if (n_bytes == 4 && len == UINT32_MAX) {
+        *ret = (Str){0};
+        return true;
+    }
+    if (pack.len - *at < len)
+        return false;
+    *ret = (Str){pack.data + *at, (size_t)len};
+    *at += (size_t)len;
+    return true;
+}
+
+int outbox_unpack(Str pack, size_t *at, PackedEvent *ret)
+{
+    uint64_t size, n_headers;
+    if (*at == pack.len)
+        return 0;
+    if (!get_le(pack, at, 4, &size) || pack.len - *at < size)
+        return -EBADMSG;
+    Str event = {pack.data, *at + (size_t)size};
+    if (!get_sized(event, at, 2, &ret->topic) || !get_sized(event, at, 4, &ret->key) ||
+        !get_sized(event, at, 4, &ret->value) || !get_le(event, at, 2, &n_headers) || n_headers > ARRAY_SIZE(ret->headers))
+        return -EBADMSG;
+    ret->n_headers = (size_t)n_headers;
+    for (size_t i = 0; i < ret->n_headers; i++)
+        if (!get_sized(event, at, 2, &ret->headers[i].name) || !get_sized(event, at, 4, &ret->headers[i].value))
+            return -EBADMSG;
+    return *at == event.len ? 1 : -EBADMSG;
+}
+
+static void acked_add(Outbox *o, int64_t id)
+{
+    if (o->n_acked == o->cap_acked) {
+        o->cap_acked = MAX(o->cap_acked * 2, (size_t)64);
+        int64_t *grown = realloc(o->acked, o->cap_acked * sizeof(*grown));
+        if (!grown)
+            abort();
+        o->acked = grown;
+    }
+    if (o->n_acked == 0)
+        o->oldest_acked_us = clock_monotonic_us();
+    o->acked[o->n_acked++] = id;
+}
+
+static void pack_free(Pack *p)
+{
+    if (p)
+        buf_free(&p->bytes);
+    free(p);
+}
+
+static void packs_free(Pack *p)
+{
+    while (p) {
+        Pack *next = p->next;
+        pack_free(p);
+        p = next;
+    }
+}
+
+/* Take settled packs out of the list: all acknowledged ones are to be deleted, failed ones are left to the relay. */
+static void settle(Outbox *o)
+{
+    for (Pack **at = &o->flying; *at;) {
+        Pack *p = *at;
+        if (!p->sent || p->outstanding > 0 || p->relay) {
+            at = &p->next;
+            continue;
+        }
+        if (!p->failed)
+            acked_add(o, p->id);
+        o->flying_bytes -= p->size_bytes;
+        *at = p->next;
+        pack_free(p);
+    }
+    metric_set(&pending_bytes, (double)o->flying_bytes);
+}
+
+static void delivered(void *arg, void *opaque, int err)
+{
+    Pack *pack = opaque;
+    (void)arg;
+    pack->outstanding--;
+    if (err != 0)
+        pack->failed = true;
+    metric_add(err == 0 ? &published : &failed, 1);
+}
+
+int outbox_new(const Config *config, const char *producer, const char *source, Outbox **ret, char **ret_error)
+{
+    Outbox *o = calloc(1, sizeof(*o));
+    if (!o)
+        abort();
+    *o = (Outbox){.config = config, .producer_name = producer, .source = source, .arena = arena_new()};
+    o->collected_end = &o->collected;
+    int r = bus_producer_open(config, delivered, o, &o->producer, ret_error);
+    if (r != 0) {
+        outbox_free(o);
+        return r;
+    }
+    *ret = o;
+    return 0;
+}
+
+void outbox_free(Outbox *o)
+{
+    if (!o)
+        return;
+    bus_producer_close(o->producer);
+    packs_free(o->collected);
+    packs_free(o->flying);
+    free(o->acked);
+    arena_free(o->arena);
+    free(o);
+}
+
+void outbox_begin(Outbox *o)
+{
+    packs_free(o->collected);
+    o->collected = NULL;
+    o->collected_end = &o->collected;
+    o->n_deleting = 0;
+}
+
+static Pack *open_pack(Outbox *o, size_t more_bytes)
+{
+    Pack *last = NULL;
+    for (Pack *p = o->collected; p; p = p->next)
+        last = p;
+    if (last && last->bytes.len + more_bytes <= LIMIT_OUTBOX_ROW_BYTES)
+        return last;
+    Pack *p = calloc(1, sizeof(*p));
+    if (!p)
+        abort();
+    *o->collected_end = p;
+    o->collected_end = &p->next;
+    return p;
+}
+
+static void collect(Outbox *o, const PackedEvent *event)
+{
+    enum { FRAME_BYTES = 512 };
+    Pack *p = open_pack(o, event->key.len + event->value.len + FRAME_BYTES);
+    outbox_pack(&p->bytes, event);
+    p->size_bytes = p->bytes.len;
+    p->n_events++;
+}
+
+void outbox_add(Outbox *o, const char *topic, Str decnet_topic, const Uuid *event_id, Str key, Str payload)
+{
+    const BusTopic *row = bus_topic_find(str_from(topic));
+    PackedEvent event = {.topic = str_from(topic), .key = key, .value = payload};
+    char id[UUID_TEXT_BYTES];
+
+    assert(row && payload.len <= LIMIT_EVENT_BYTES);
+    uuid_format(id, event_id);
+    arena_reset(o->arena);
+    bus_headers_required(o->arena, event.headers, row, str_from(id), decnet_topic, clock_now_us(), str_from(o->source));
+    event.n_headers = BUS_REQUIRED_HEADERS;
+    collect(o, &event);
+}
+
+void outbox_add_raw(Outbox *o, const char *topic, Str key, Str value, const EventHeader *headers, size_t n)
+{
+    PackedEvent event = {.topic = str_from(topic), .key = key, .value = value};
+    event.n_headers = MIN(n, ARRAY_SIZE(event.headers));
+    memcpy(event.headers, headers, event.n_headers * sizeof(*headers));
+    collect(o, &event);
+}
+
+size_t outbox_collected(const Outbox *o)
+{
+    size_t n = 0;
+    for (const Pack *p = o->collected; p; p = p->next)
+        n += (size_t)p->n_events;
+    return n;
+}
+
+int outbox_write(Outbox *o, Repo *repo)
+{
+    int r = 0;
+    for (Pack *p = o->collected; r == 0 && p; p = p->next)
+        r = outbox_row_insert(repo, o->producer_name, p->n_events, buf_str(&p->bytes), &p->id);
+    o->n_deleting = o->n_acked;
+    if (r == 0 && o->n_deleting)
+        r = outbox_row_delete(repo, o->acked, o->n_deleting);
+    return r;
+}
+
+/* Hand the events of a pack to librdkafka. A full queue or a broker that is away leaves the rest to the relay. */
+static void publish(Outbox *o, Pack *p)
+{
+    size_t at = 0;
+    PackedEvent event;
+    int more;
+
+    while ((more = outbox_unpack(buf_str(&p->bytes), &at, &event)) > 0) {
+        const BusTopic *topic = bus_topic_find(event.topic);
+        int r = topic ? bus_producer_send(o->producer, topic, event.key, event.value, event.headers, event.n_headers, p)
+                      : BUS_E_NO_TOPIC;
+        if (r == BUS_E_FULL) {
+            bus_producer_poll(o->producer, 100);
+            r = bus_producer_send(o->producer, topic, event.key, event.value, event.headers, event.n_headers, p);
+        }
+        if (r == 0)
+            p->outstanding++;
+        else if (r != BUS_E_TOO_LARGE) /* what the broker's limits forbid for ever is not relayed for ever */
+            p->failed = true;
+        o->broken |= r < 0;
+        if (r < 0 || r == BUS_E_FULL)
+            break;
+    }
+    p->failed |= more < 0;
+    p->sent = true;
+    buf_free(&p->bytes);
+}
+
+void outbox_committed(Outbox *o)
+{
+    memmove(o->acked, o->acked + o->n_deleting, (o->n_acked - o->n_deleting) * sizeof(*o->acked));
+    o->n_acked -= o->n_deleting;
+    o->n_deleting = 0;
+    o->oldest_acked_us = clock_monotonic_us();
+    while (o->collected) {
+        Pack *p = o->collected;
+        o->collected = p->next;
+        if (o->flying_bytes > LIMIT_OUTBOX_PENDING_BYTES) { /* the broker is behind: the relay brings it later */
+            pack_free(p);
+            continue;
+        }
+        p->next = o->flying;
+        o->flying = p;
+        o->flying_bytes += p->size_bytes;
+        publish(o, p);
+    }
+    o->collected_end = &o->collected;
+    outbox_poll(o, 0);
+}
+
+void outbox_poll(Outbox *o, int timeout_ms)
+{
+    bus_producer_poll(o->producer, timeout_ms);
+    settle(o);
+}
+
+static int delete_acked(Repo *repo, void *arg)
+{
+    Outbox *o = arg;
+    return outbox_row_delete(repo, o->acked, o->n_acked);
+}
+
+static int delete_now(Outbox *o, Repo *repo)
+{
+    if (o->n_acked == 0)
+        return 0;
+    int r = repo_transaction(repo, delete_acked, o);
+    if (r == 0 || r == REPO_E_IN_DOUBT) /* deleting twice does no harm, so doubt needs no answer */
+        o->n_acked = 0;
+    return r == REPO_E_IN_DOUBT ? 0 : r;
+}
+
+/* Ids that this process itself has in the air. */
+static size_t own_ids(const Outbox *o, int64_t **ret)
+{
+    size_t n = 0;
+    for (const Pack *p = o->flying; p; p = p->next)
+        n++;
+    *ret = arena_alloc(o->arena, (n + o->n_acked + 1) * sizeof(**ret));
+    n = 0;
+    for (const Pack *p = o->flying; p; p = p->next)
+        (*ret)[n++] = p->id;
+    for (size_t i = 0; i < o->n_acked; i++)
+        (*ret)[n++] = o->acked[i];
+    return n;
+}
+
+/* A new producer; what the old one had in the air is reported as failed and left to the relay. */
+static int reopen(Outbox *o)
+{
+    char *error = NULL;
+
+    bus_producer_close(TAKE_PTR(o->producer));
+    settle(o);
+    int r = bus_producer_open(o->config, delivered, o, &o->producer, &error);
+    free(error); /* the same configuration worked before: what can fail now is memory or threads */
+    o->broken = false;
+    return r;
+}
+
+typedef struct Relay {
+    Outbox *o;
+    int64_t min_age_ms;
+    bool more;
+} Relay;
+
+/* Publish one row and wait for the broker; true when every event of it was acknowledged. */
+static int relay_row(Outbox *o, const OutboxRow *row, bool *ret_through)
+{
+    Pack pack = {.id = row->id, .relay = true};
+    int r = 0;
+
+    buf_append(&pack.bytes, row->events.data, row->events.len);
+    publish(o, &pack);
+    if (bus_producer_flush(o->producer, RELAY_TIMEOUT_MS) != 0 && pack.outstanding > 0)
+        r = reopen(o); /* its delivery calls must not outlive the pack */
+    *ret_through = !pack.failed;
+    return r;
+}
+
+/* The rows stay locked while their events are published, so that no second relay takes them up. */
+static int relay_some(Repo *repo, void *arg)
+{
+    Relay *relay = arg;
+    Outbox *o = relay->o;
+    OutboxRow *rows;
+    int64_t *skip;
+    bool through = true;
+    size_t n;
+
+    arena_reset(o->arena);
+    size_t n_skip = own_ids(o, &skip);
+    int r = outbox_row_claim(repo, o->arena, o->producer_name, relay->min_age_ms, skip, n_skip, RELAY_ROWS, &rows, &n);
+    relay->more = r == 0 && n == RELAY_ROWS;
+    for (size_t i = 0; r == 0 && i < n && through; i++) {
+        r = relay_row(o, &rows[i], &through);
+        if (r == 0 && through) {
+            metric_add(&relayed, rows[i].n_events);
+            r = outbox_row_delete(repo, &rows[i].id, 1);
+        }
+    }
+    relay->more &= through;
+    return r;
+}
+
+static int relay_left_behind(Outbox *o, Repo *repo, int64_t relay_age_ms)
+{
+    Relay relay = {.o = o, .min_age_ms = relay_age_ms};
+    int r = 0;
+    do
+        r = repo_transaction(repo, relay_some, &relay);
+    while (r == 0 && relay.more);
+    return r == REPO_E_IN_DOUBT ? 0 : r;
+}
+
+int outbox_tick(Outbox *o, Repo *repo, int64_t relay_age_ms)
+{
+    int64_t now_us = clock_monotonic_us();
+    int r = 0;
+
+    outbox_poll(o, 0);
+    if (o->broken)
+        r = reopen(o);
+    if (r == 0 && o->n_acked && now_us - o->oldest_acked_us >= DELETE_AFTER_US)
+        r = delete_now(o, repo);
+    if (r == 0 && now_us >= o->next_relay_us && bus_producer_healthy(o->producer)) {
+        o->next_relay_us = now_us + RELAY_EVERY_US;
+        r = relay_left_behind(o, repo, relay_age_ms);
+    }
+    return r;
+}
+
+bool outbox_is_settled(const Outbox *o)
+{
+    return !o->flying && o->n_acked == 0;
+}
+
+size_t outbox_pending_bytes(const Outbox *o)
+{
+    return o->flying_bytes;
+}
+
+int outbox_drain(Outbox *o, Repo *repo, int timeout_ms)
+{
+    (void)!bus_producer_flush(o->producer, timeout_ms); /* what is not through by then stays a row for the relay */
+    settle(o);
+    return delete_now(o, repo);
+}
