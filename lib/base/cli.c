@@ -1,13 +1,17 @@
 #include "cli.h"
 
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
-static int refuse(char **ret_error, const char *fmt, const char *a, const char *b)
+static int printf_like(2, 3) refuse(char **ret_error, const char *fmt, ...)
 {
-    if (asprintf(ret_error, fmt, a, b) < 0)
+    va_list args;
+    va_start(args, fmt);
+    if (vasprintf(ret_error, fmt, args) < 0)
         *ret_error = NULL;
+    va_end(args);
     return -EINVAL;
 }
 
@@ -30,7 +34,7 @@ static int unknown(const CliOption *options, size_t n, Str name, char **ret_erro
     buf_add_str(&word, name);
     const char *near = text_nearest(name, names, n, 3);
     return near ? refuse(ret_error, "unknown option --%s; did you mean --%s?", word.data, near)
-                : refuse(ret_error, "unknown option --%s; see --help%s", word.data ? word.data : "", "");
+                : refuse(ret_error, "unknown option --%s; see --help", word.data ? word.data : "");
 }
 
 /* The value of option @i: behind '=', or the next word. */
@@ -44,7 +48,8 @@ static const char *value_of(int argc, char **argv, int *i, Str *name)
     return *i + 1 < argc ? argv[++*i] : NULL;
 }
 
-static int take_option(int argc, char **argv, int *i, const CliOption *options, size_t n, Config *config, char **ret_error)
+static int take_option(int argc, char **argv, int *i, const CliOption *options, size_t n, Config *config,
+                       char **ret_error)
 {
     Str name = str_from(argv[*i] + 2);
     const char *equals = strchr(argv[*i], '=');
@@ -53,7 +58,7 @@ static int take_option(int argc, char **argv, int *i, const CliOption *options, 
 
     if (option && option->flag) {
         *option->flag = true;
-        return equals ? refuse(ret_error, "--%s takes no value%s", option->name, "") : 0;
+        return equals ? refuse(ret_error, "--%s takes no value", option->name) : 0;
     }
     if (!option && !(config && config_is_key(bare)))
         return unknown(options, n, bare, ret_error);
@@ -61,7 +66,7 @@ static int take_option(int argc, char **argv, int *i, const CliOption *options, 
         return config_set(config, bare, STR("true"), "command line", ret_error);
     const char *value = value_of(argc, argv, i, &name);
     if (!value)
-        return refuse(ret_error, "--%s wants a value%s", argv[*i] + 2, "");
+        return refuse(ret_error, "--%s wants a value", argv[*i] + 2);
     if (!option)
         return config_set(config, bare, str_from(value), "command line", ret_error);
     *option->value = value;
@@ -80,7 +85,8 @@ static const char *config_path(int argc, char **argv)
     return NULL;
 }
 
-int cli_parse(int argc, char **argv, const CliOption *options, size_t n_options, Config *config, int *ret_n, char **ret_error)
+int cli_parse(int argc, char **argv, const CliOption *options, size_t n_options, Config *config, int *ret_n,
+              char **ret_error)
 {
     int n = 0, r = config ? config_load(config, config_path(argc, argv), ret_error) : 0;
     bool options_over = false;
@@ -91,7 +97,7 @@ int cli_parse(int argc, char **argv, const CliOption *options, size_t n_options,
         else if (!options_over && strncmp(argv[i], "--", 2) == 0)
             r = take_option(argc, argv, &i, options, n_options, config, ret_error);
         else if (!options_over && argv[i][0] == '-' && argv[i][1])
-            r = refuse(ret_error, "unknown option %s; options are long here: see --help%s", argv[i], "");
+            r = refuse(ret_error, "unknown option %s; options are long here: see --help", argv[i]);
         else
             argv[1 + n++] = argv[i];
     }
@@ -104,8 +110,8 @@ void cli_print_options(const CliOption *options, size_t n_options, Buf *out)
     for (size_t i = 0; i < n_options; i++) {
         const char *tab = strchr(options[i].help, '\t');
         char left[64];
-        snprintf(left, sizeof(left), "--%s%s%.*s", options[i].name, tab ? "=" : "", tab ? (int)(tab - options[i].help) : 0,
-                 options[i].help);
+        snprintf(left, sizeof(left), "--%s%s%.*s", options[i].name, tab ? "=" : "",
+                 tab ? (int)(tab - options[i].help) : 0, options[i].help);
         buf_printf(out, "  %-28s %s\n", left, tab ? tab + 1 : options[i].help);
     }
 }

@@ -135,8 +135,8 @@ static unsigned array_type(unsigned elem)
 {
     static const struct {
         unsigned elem, array;
-    } types[] = {{PG_BOOL, 1000}, {PG_BYTEA, 1001},       {PG_INT4, 1007}, {PG_TEXT, 1009},
-                 {PG_INT8, 1016}, {PG_FLOAT8, 1022}, {PG_TIMESTAMPTZ, 1185}, {PG_UUID, 2951}, {PG_JSONB, 3807}};
+    } types[] = {{PG_BOOL, 1000},   {PG_BYTEA, 1001},       {PG_INT4, 1007}, {PG_TEXT, 1009}, {PG_INT8, 1016},
+                 {PG_FLOAT8, 1022}, {PG_TIMESTAMPTZ, 1185}, {PG_UUID, 2951}, {PG_JSONB, 3807}};
     for (size_t i = 0; i < ARRAY_SIZE(types); i++)
         if (types[i].elem == elem)
             return types[i].array;

@@ -11,12 +11,12 @@ Uuid attacker_uuid(const char *ip)
 
 int attackers_resolve(Repo *repo, AttackerRef *refs, size_t n)
 {
-    static const Statement resolve = {
-        .name = "attackers_resolve", .shape = SHAPE_ROWS,
-        .sql = "SELECT i.n, COALESCE(a.uuid, b.uuid), COALESCE(a.ip, b.ip)"
-               " FROM unnest($1::text[], $2::uuid[]) WITH ORDINALITY AS i (ip, uuid, n)"
-               " LEFT JOIN attackers a ON a.ip = i.ip"
-               " LEFT JOIN attackers b ON a.uuid IS NULL AND b.uuid = i.uuid"};
+    static const Statement resolve = {.name = "attackers_resolve",
+                                      .shape = SHAPE_ROWS,
+                                      .sql = "SELECT i.n, COALESCE(a.uuid, b.uuid), COALESCE(a.ip, b.ip)"
+                                             " FROM unnest($1::text[], $2::uuid[]) WITH ORDINALITY AS i (ip, uuid, n)"
+                                             " LEFT JOIN attackers a ON a.ip = i.ip"
+                                             " LEFT JOIN attackers b ON a.uuid IS NULL AND b.uuid = i.uuid"};
     cleanup(args_free) Args args = {0};
     cleanup(pgresult_freep) PGresult *result = NULL;
 
@@ -40,17 +40,19 @@ int attackers_resolve(Repo *repo, AttackerRef *refs, size_t n)
 }
 
 /* Counts and the path follow from the lists; a row is written again only when they differ, which is rare. */
-static int set_counts(Repo *repo, const AttackerDelta *deltas, size_t n)
+static int set_counts(Repo *repo, const AttackerChange *deltas, size_t n)
 {
-    static const Statement set = {
-        .name = "attackers_set_counts", .shape = SHAPE_NONE,
-        .sql = "UPDATE attackers SET service_count = jsonb_array_length(services), decky_count = jsonb_array_length(deckies),"
-               " is_traversal = jsonb_array_length(deckies) > 1,"
-               " traversal_path = CASE WHEN jsonb_array_length(deckies) > 1 THEN (SELECT string_agg(x, ' \xe2\x86\x92 ' ORDER BY k)"
-               "  FROM jsonb_array_elements_text(deckies) WITH ORDINALITY AS u (x, k)) END"
-               " WHERE ip = ANY ($1) AND (service_count <> jsonb_array_length(services)"
-               "  OR decky_count <> jsonb_array_length(deckies)"
-               "  OR (jsonb_array_length(deckies) > 1 AND traversal_path IS NULL))"};
+    static const Statement set = {.name = "attackers_set_counts",
+                                  .shape = SHAPE_NONE,
+                                  .sql = "UPDATE attackers SET service_count = jsonb_array_length(services), "
+                                         "decky_count = jsonb_array_length(deckies),"
+                                         " is_traversal = jsonb_array_length(deckies) > 1,"
+                                         " traversal_path = CASE WHEN jsonb_array_length(deckies) > 1 THEN (SELECT "
+                                         "string_agg(x, ' \xe2\x86\x92 ' ORDER BY k)"
+                                         "  FROM jsonb_array_elements_text(deckies) WITH ORDINALITY AS u (x, k)) END"
+                                         " WHERE ip = ANY ($1) AND (service_count <> jsonb_array_length(services)"
+                                         "  OR decky_count <> jsonb_array_length(deckies)"
+                                         "  OR (jsonb_array_length(deckies) > 1 AND traversal_path IS NULL))"};
     cleanup(args_free) Args args = {0};
     ArgArray *ip = arg_array(&args, PG_TEXT);
 
@@ -59,13 +61,16 @@ static int set_counts(Repo *repo, const AttackerDelta *deltas, size_t n)
     return repo_run(repo, &set, &args, NULL);
 }
 
-int attackers_add(Repo *repo, AttackerDelta *deltas, size_t n)
+int attackers_add(Repo *repo, AttackerChange *deltas, size_t n)
 {
     /* Services are a sorted set, deckies keep the order of first contact. */
     static const Statement add = {
-        .name = "attackers_add", .shape = SHAPE_ROWS,
-        .sql = "WITH i AS (SELECT * FROM unnest($1::text[], $2::uuid[], $3::timestamptz[], $4::timestamptz[], $5::bigint[],"
-               "  $6::jsonb[], $7::jsonb[]) WITH ORDINALITY AS i (ip, uuid, first_seen, last_seen, events, services, deckies, n)),"
+        .name = "attackers_add",
+        .shape = SHAPE_ROWS,
+        .sql = "WITH i AS (SELECT * FROM unnest($1::text[], $2::uuid[], $3::timestamptz[], $4::timestamptz[], "
+               "$5::bigint[],"
+               "  $6::jsonb[], $7::jsonb[]) WITH ORDINALITY AS i (ip, uuid, first_seen, last_seen, events, services, "
+               "deckies, n)),"
                " up AS (INSERT INTO attackers AS a (ip, uuid, first_seen, last_seen, event_count, services, deckies,"
                "   service_count, decky_count, is_traversal, traversal_path)"
                "  SELECT ip, uuid, first_seen, last_seen, events, services, deckies, jsonb_array_length(services),"
@@ -74,10 +79,12 @@ int attackers_add(Repo *repo, AttackerDelta *deltas, size_t n)
                "   first_seen = LEAST(a.first_seen, EXCLUDED.first_seen),"
                "   last_seen = GREATEST(a.last_seen, EXCLUDED.last_seen),"
                "   event_count = a.event_count + EXCLUDED.event_count,"
-               "   services = CASE WHEN a.services @> EXCLUDED.services THEN a.services ELSE (SELECT jsonb_agg(x ORDER BY x)"
+               "   services = CASE WHEN a.services @> EXCLUDED.services THEN a.services ELSE (SELECT jsonb_agg(x ORDER "
+               "BY x)"
                "    FROM (SELECT DISTINCT jsonb_array_elements(a.services || EXCLUDED.services) AS x) u) END,"
                "   deckies = CASE WHEN a.deckies @> EXCLUDED.deckies THEN a.deckies ELSE a.deckies ||"
-               "    (SELECT jsonb_agg(x ORDER BY k) FROM jsonb_array_elements(EXCLUDED.deckies) WITH ORDINALITY AS u (x, k)"
+               "    (SELECT jsonb_agg(x ORDER BY k) FROM jsonb_array_elements(EXCLUDED.deckies) WITH ORDINALITY AS u "
+               "(x, k)"
                "     WHERE NOT a.deckies @> x) END,"
                "   updated_at = now()"
                "  RETURNING ip, uuid, xmax = 0 AS created)"
@@ -87,9 +94,10 @@ int attackers_add(Repo *repo, AttackerDelta *deltas, size_t n)
 
     if (n == 0)
         return 0;
-    ArgArray *ip = arg_array(&args, PG_TEXT), *uuid = arg_array(&args, PG_UUID), *first = arg_array(&args, PG_TIMESTAMPTZ),
-             *last = arg_array(&args, PG_TIMESTAMPTZ), *events = arg_array(&args, PG_INT8),
-             *services = arg_array(&args, PG_JSONB), *deckies = arg_array(&args, PG_JSONB);
+    ArgArray *ip = arg_array(&args, PG_TEXT), *uuid = arg_array(&args, PG_UUID),
+             *first = arg_array(&args, PG_TIMESTAMPTZ), *last = arg_array(&args, PG_TIMESTAMPTZ),
+             *events = arg_array(&args, PG_INT8), *services = arg_array(&args, PG_JSONB),
+             *deckies = arg_array(&args, PG_JSONB);
     for (size_t i = 0; i < n; i++) {
         array_str(ip, deltas[i].ip);
         array_uuid(uuid, &deltas[i].uuid);
@@ -101,7 +109,7 @@ int attackers_add(Repo *repo, AttackerDelta *deltas, size_t n)
     }
     int r = repo_exec(repo, &add, &args, &result);
     for (int i = 0; r == 0 && i < PQntuples(result); i++) {
-        AttackerDelta *d = &deltas[res_int(result, i, 0) - 1];
+        AttackerChange *d = &deltas[res_int(result, i, 0) - 1];
         Uuid stored = res_uuid(result, i, 1);
         d->created = res_bool(result, i, 2);
         if (uuid_cmp(&stored, &d->uuid) != 0)
@@ -113,30 +121,36 @@ int attackers_add(Repo *repo, AttackerDelta *deltas, size_t n)
 int attackers_extend(Repo *repo, const AttackerExtras *extras, size_t n)
 {
     static const Statement extend = {
-        .name = "attackers_extend", .shape = SHAPE_NONE,
-        .sql = "UPDATE attackers a SET bounty_count = a.bounty_count + i.bounties,"
-               " credential_count = a.credential_count + i.credentials,"
-               " commands = CASE WHEN i.commands = '[]' THEN a.commands ELSE (SELECT jsonb_agg(e ORDER BY t, id COLLATE \"C\")"
-               "  FROM (SELECT e, e->>'timestamp' AS t, e->>'id' AS id FROM jsonb_array_elements(a.commands || i.commands) e"
-               "   ORDER BY t DESC, id COLLATE \"C\" DESC LIMIT $6) newest) END,"
-               " fingerprints = CASE WHEN NOT i.fingerprints THEN a.fingerprints ELSE COALESCE((SELECT jsonb_agg(f ORDER BY t, id)"
-               "  FROM (SELECT b.timestamp AS t, b.id, jsonb_build_object('id', b.id,"
-               "    'kind', b.payload->>'fingerprint_type', 'hash', b.payload->>'hash',"
-               "    'role', CASE WHEN b.payload->>'fingerprint_type' LIKE '%\\_forwarded' THEN 'forwarded'"
-               "     WHEN b.payload->>'fingerprint_type' IN ('hassh_server', 'jarm') THEN 'server' ELSE 'client' END,"
-               "    'bounty_type', b.bounty_type, 'timestamp', to_char(b.timestamp, 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'),"
-               "    'decky', b.decky, 'service', b.service, 'attacker_ip', b.attacker_ip, 'payload', b.payload) AS f"
-               "   FROM bounty b WHERE b.bounty_type = 'fingerprint' AND b.attacker_ip = a.ip"
-               "   ORDER BY b.timestamp DESC, b.id DESC LIMIT $7) newest), '[]') END,"
-               " updated_at = now()"
-               " FROM unnest($1::text[], $2::int[], $3::int[], $4::jsonb[], $5::bool[])"
-               "  AS i (ip, bounties, credentials, commands, fingerprints) WHERE a.ip = i.ip"};
+        .name = "attackers_extend",
+        .shape = SHAPE_NONE,
+        .sql =
+            "UPDATE attackers a SET bounty_count = a.bounty_count + i.bounties,"
+            " credential_count = a.credential_count + i.credentials,"
+            " commands = CASE WHEN i.commands = '[]' THEN a.commands ELSE (SELECT jsonb_agg(e ORDER BY t, id COLLATE "
+            "\"C\")"
+            "  FROM (SELECT e, e->>'timestamp' AS t, e->>'id' AS id FROM jsonb_array_elements(a.commands || "
+            "i.commands) e"
+            "   ORDER BY t DESC, id COLLATE \"C\" DESC LIMIT $6) newest) END,"
+            " fingerprints = CASE WHEN NOT i.fingerprints THEN a.fingerprints ELSE COALESCE((SELECT jsonb_agg(f ORDER "
+            "BY t, id)"
+            "  FROM (SELECT b.timestamp AS t, b.id, jsonb_build_object('id', b.id,"
+            "    'kind', b.payload->>'fingerprint_type', 'hash', b.payload->>'hash',"
+            "    'role', CASE WHEN b.payload->>'fingerprint_type' LIKE '%\\_forwarded' THEN 'forwarded'"
+            "     WHEN b.payload->>'fingerprint_type' IN ('hassh_server', 'jarm') THEN 'server' ELSE 'client' END,"
+            "    'bounty_type', b.bounty_type, 'timestamp', to_char(b.timestamp, 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'),"
+            "    'decky', b.decky, 'service', b.service, 'attacker_ip', b.attacker_ip, 'payload', b.payload) AS f"
+            "   FROM bounty b WHERE b.bounty_type = 'fingerprint' AND b.attacker_ip = a.ip"
+            "   ORDER BY b.timestamp DESC, b.id DESC LIMIT $7) newest), '[]') END,"
+            " updated_at = now()"
+            " FROM unnest($1::text[], $2::int[], $3::int[], $4::jsonb[], $5::bool[])"
+            "  AS i (ip, bounties, credentials, commands, fingerprints) WHERE a.ip = i.ip"};
     cleanup(args_free) Args args = {0};
 
     if (n == 0)
         return 0;
-    ArgArray *ip = arg_array(&args, PG_TEXT), *bounties = arg_array(&args, PG_INT4), *credentials = arg_array(&args, PG_INT4),
-             *commands = arg_array(&args, PG_JSONB), *fingerprints = arg_array(&args, PG_BOOL);
+    ArgArray *ip = arg_array(&args, PG_TEXT), *bounties = arg_array(&args, PG_INT4),
+             *credentials = arg_array(&args, PG_INT4), *commands = arg_array(&args, PG_JSONB),
+             *fingerprints = arg_array(&args, PG_BOOL);
     for (size_t i = 0; i < n; i++) {
         array_str(ip, extras[i].ip);
         array_int4(bounties, (int32_t)extras[i].bounties);

@@ -4,34 +4,34 @@
 
 #include "repo.h"
 
-typedef struct CredentialRow {
+typedef struct StoredCredential {
     Str attacker_ip;
     Uuid attacker_uuid;
     Str decky, service;
     Str principal; /* absent: NULL */
     Str secret_kind, secret_sha256, secret_b64, secret_printable;
-    Str outcome;   /* success, failure, observed */
+    Str outcome; /* success, failure, observed */
     int64_t first_seen_us, last_seen_us;
     int64_t attempts; /* 0: only the outcome changes, unless the row is new: then it counts as 1 */
     /* out */
     bool created;
     int64_t attempt_count;
-} CredentialRow;
+} StoredCredential;
 /* Adds attempts; keeps the outcome of the latest time, ties to success, then failure. */
-int credentials_upsert(Repo *repo, CredentialRow *rows, size_t n) must_check;
+int credentials_upsert(Repo *repo, StoredCredential *rows, size_t n) must_check;
 
-typedef struct BountyRow {
+typedef struct StoredBounty {
     Str attacker_ip, decky, service, bounty_type;
     Str payload; /* JSON object */
     int64_t timestamp_us;
     bool created; /* out */
-} BountyRow;
+} StoredBounty;
 /* Keeps the earliest sighting. */
-int bounties_upsert(Repo *repo, BountyRow *rows, size_t n) must_check;
+int bounties_upsert(Repo *repo, StoredBounty *rows, size_t n) must_check;
 
-typedef struct EvidenceRow {
+typedef struct StoredEvidence {
     Uuid attacker_uuid;
     Str kind, value;
     int64_t first_seen_us, last_seen_us, seen;
-} EvidenceRow;
-int evidence_upsert(Repo *repo, const EvidenceRow *rows, size_t n) must_check;
+} StoredEvidence;
+int evidence_upsert(Repo *repo, const StoredEvidence *rows, size_t n) must_check;

@@ -35,11 +35,11 @@ static const struct {
     const char *prefix;
     int outcome;
 } outcomes[] = {
-    {"08", REPO_E_RETRY},   {"53", REPO_E_RETRY},       {"57", REPO_E_RETRY},     {"55P03", REPO_E_RETRY},
-    {"40", REPO_E_RETRY},   {"26000", REPO_E_RETRY},    {"0A000", REPO_E_RETRY},  {"25P03", REPO_E_RETRY},
-    {"58", REPO_E_RETRY},   {"23503", REPO_E_FK},       {"22", REPO_E_REJECTED},  {"23", REPO_E_REJECTED},
-    {"P0", REPO_E_REJECTED}, {"21", REPO_E_REJECTED},   {"42", REPO_E_OPERATOR},  {"28", REPO_E_OPERATOR},
-    {"3D", REPO_E_OPERATOR}, {"3F", REPO_E_OPERATOR},   {"25006", REPO_E_OPERATOR}, {"", -EIO},
+    {"08", REPO_E_RETRY},    {"53", REPO_E_RETRY},    {"57", REPO_E_RETRY},       {"55P03", REPO_E_RETRY},
+    {"40", REPO_E_RETRY},    {"26000", REPO_E_RETRY}, {"0A000", REPO_E_RETRY},    {"25P03", REPO_E_RETRY},
+    {"58", REPO_E_RETRY},    {"23503", REPO_E_FK},    {"22", REPO_E_REJECTED},    {"23", REPO_E_REJECTED},
+    {"P0", REPO_E_REJECTED}, {"21", REPO_E_REJECTED}, {"42", REPO_E_OPERATOR},    {"28", REPO_E_OPERATOR},
+    {"3D", REPO_E_OPERATOR}, {"3F", REPO_E_OPERATOR}, {"25006", REPO_E_OPERATOR}, {"", -EIO},
 };
 
 static const struct {
@@ -67,8 +67,7 @@ Repo *repo_new(const RepoOptions *options)
 static void forget_prepared(Repo *repo)
 {
     Prepared *p, *next;
-    HASH_ITER(hh, repo->prepared, p, next)
-    {
+    HASH_ITER (hh, repo->prepared, p, next) {
         HASH_DEL(repo->prepared, p);
         free(p);
     }
@@ -149,7 +148,10 @@ static int fail_result(Repo *repo, const char *statement, const PGresult *result
     const char *message = result ? PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY) : NULL;
 
     if (!state || !repo_is_connected(repo)) {
-        repo_fail(repo, 0, statement, "%s", message ? message : repo->conn ? PQerrorMessage(repo->conn) : "not connected");
+        repo_fail(repo, 0, statement, "%s",
+                  message      ? message
+                  : repo->conn ? PQerrorMessage(repo->conn)
+                               : "not connected");
         if (!state)
             return REPO_E_RETRY;
     } else {
@@ -225,16 +227,17 @@ static int refuse_connection(Repo *repo)
     const char *text = PQerrorMessage(repo->conn);
     /* libpq gives no SQLSTATE for a failed connection; what the server will not change its mind about is told by its
      * words (fixed English, as lc_messages does not apply before the session starts). */
-    static const char *const final[] = {"password authentication failed", "no pg_hba.conf entry",
-                                        "role \"", "database \"", "Peer authentication failed",
-                                        "invalid connection option", "invalid URI", "definition of service"};
+    static const char *const final[] = {
+        "password authentication failed", "no pg_hba.conf entry",      "role \"",     "database \"",
+        "Peer authentication failed",     "invalid connection option", "invalid URI", "definition of service"};
     int outcome = REPO_E_RETRY;
     for (size_t i = 0; i < ARRAY_SIZE(final); i++)
         if (strstr(text, final[i]) && !strstr(text, "starting up"))
             outcome = REPO_E_OPERATOR;
     repo_fail(repo, outcome, "connect", "%s", text);
-    repo_hint(repo, "%s", outcome == REPO_E_OPERATOR ? "check the key database, the role and pg_hba.conf"
-                                                     : "is PostgreSQL running and does the key database point to it?");
+    repo_hint(repo, "%s",
+              outcome == REPO_E_OPERATOR ? "check the key database, the role and pg_hba.conf"
+                                         : "is PostgreSQL running and does the key database point to it?");
     repo_disconnect(repo);
     return outcome;
 }

@@ -40,8 +40,23 @@ static IntList int_list(Arena *arena, Str json)
 
 static void read_facts(Arena *arena, const PGresult *r, int row, IntelFacts *f)
 {
-    enum { UUID = 1, IP, VERDICT, SCORE, CATEGORIES, GN_CLASS, GN_NAME, GN_TAGS, FEODO, FEODO_FAMILY, FOX, FOX_THREATS,
-           FOX_IOCS, FOX_FAMILIES, CACHED };
+    enum {
+        UUID = 1,
+        IP,
+        VERDICT,
+        SCORE,
+        CATEGORIES,
+        GN_CLASS,
+        GN_NAME,
+        GN_TAGS,
+        FEODO,
+        FEODO_FAMILY,
+        FOX,
+        FOX_THREATS,
+        FOX_IOCS,
+        FOX_FAMILIES,
+        CACHED
+    };
     *f = (IntelFacts){
         .attacker_uuid = res_uuid(r, row, UUID),
         .attacker_ip = str_dup(arena, res_str(r, row, IP)),
@@ -65,12 +80,15 @@ static void read_facts(Arena *arena, const PGresult *r, int row, IntelFacts *f)
 int intel_read(Repo *repo, Arena *arena, const Uuid *attackers, size_t n, IntelFacts *ret_facts, bool *ret_has_row)
 {
     static const Statement read = {
-        .name = "intel_read", .shape = SHAPE_ROWS,
-        .sql = "SELECT i.n, t.attacker_uuid, t.attacker_ip, t.aggregate_verdict, t.abuseipdb_score, t.abuseipdb_categories,"
-               " t.greynoise_classification, t.greynoise_name, t.greynoise_tags, t.feodo_listed, t.feodo_malware_family,"
-               " t.threatfox_listed, t.threatfox_threat_types, t.threatfox_ioc_types, t.threatfox_malware_families,"
-               " t.cached_at FROM unnest($1::uuid[]) WITH ORDINALITY AS i (uuid, n)"
-               " JOIN attacker_intel t ON t.attacker_uuid = i.uuid"};
+        .name = "intel_read",
+        .shape = SHAPE_ROWS,
+        .sql =
+            "SELECT i.n, t.attacker_uuid, t.attacker_ip, t.aggregate_verdict, t.abuseipdb_score, "
+            "t.abuseipdb_categories,"
+            " t.greynoise_classification, t.greynoise_name, t.greynoise_tags, t.feodo_listed, t.feodo_malware_family,"
+            " t.threatfox_listed, t.threatfox_threat_types, t.threatfox_ioc_types, t.threatfox_malware_families,"
+            " t.cached_at FROM unnest($1::uuid[]) WITH ORDINALITY AS i (uuid, n)"
+            " JOIN attacker_intel t ON t.attacker_uuid = i.uuid"};
     cleanup(args_free) Args args = {0};
     cleanup(pgresult_freep) PGresult *result = NULL;
 

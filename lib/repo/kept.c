@@ -5,9 +5,9 @@
 /* Parameters $2 to $8 of both inserts, in this order. */
 static void bind_records(Args *args, const KeptRecord *records, size_t n)
 {
-    ArgArray *topic = arg_array(args, PG_TEXT), *partition = arg_array(args, PG_INT4), *offset = arg_array(args, PG_INT8),
-             *time = arg_array(args, PG_TIMESTAMPTZ), *key = arg_array(args, PG_BYTEA), *value = arg_array(args, PG_BYTEA),
-             *headers = arg_array(args, PG_JSONB);
+    ArgArray *topic = arg_array(args, PG_TEXT), *partition = arg_array(args, PG_INT4),
+             *offset = arg_array(args, PG_INT8), *time = arg_array(args, PG_TIMESTAMPTZ),
+             *key = arg_array(args, PG_BYTEA), *value = arg_array(args, PG_BYTEA), *headers = arg_array(args, PG_JSONB);
     for (size_t i = 0; i < n; i++) {
         const KeptRecord *k = &records[i];
         array_str(topic, str_from(k->topic));
@@ -23,10 +23,12 @@ static void bind_records(Args *args, const KeptRecord *records, size_t n)
 int deferred_insert(Repo *repo, const char *group, const KeptRecord *records, size_t n)
 {
     static const Statement insert = {
-        .name = "deferred_insert", .shape = SHAPE_NONE,
+        .name = "deferred_insert",
+        .shape = SHAPE_NONE,
         .sql = "INSERT INTO deferred_event (group_name, topic, partition, \"offset\", record_time, key, value, headers,"
                " wait_ip, wait_uuid, attempts, next_attempt_at)"
-               " SELECT $1, * FROM unnest($2::text[], $3::int[], $4::bigint[], $5::timestamptz[], $6::bytea[], $7::bytea[],"
+               " SELECT $1, * FROM unnest($2::text[], $3::int[], $4::bigint[], $5::timestamptz[], $6::bytea[], "
+               "$7::bytea[],"
                "  $8::jsonb[], $9::text[], $10::uuid[], $11::int[], $12::timestamptz[])"
                " ON CONFLICT ON CONSTRAINT uq_deferred_event DO NOTHING"};
     cleanup(args_free) Args args = {0};
@@ -47,7 +49,8 @@ int deferred_insert(Repo *repo, const char *group, const KeptRecord *records, si
 int deferred_due(Repo *repo, const char *group, bool look_for_rows, int limit, int64_t *ret_ids, size_t *ret_n)
 {
     static const Statement due = {
-        .name = "deferred_due", .shape = SHAPE_ROWS,
+        .name = "deferred_due",
+        .shape = SHAPE_ROWS,
         .sql = "SELECT id FROM deferred_event d WHERE group_name = $1 AND (next_attempt_at <= decnet_now()"
                " OR ($2 AND (EXISTS (SELECT FROM attackers a WHERE a.ip = d.wait_ip)"
                "  OR EXISTS (SELECT FROM attackers a WHERE a.uuid = d.wait_uuid)))) ORDER BY id LIMIT $3"};
@@ -74,7 +77,8 @@ static void bind_id_array(Args *args, const int64_t *ids, size_t n)
 int deferred_claim(Repo *repo, Arena *arena, const int64_t *ids, size_t n, KeptRecord **ret_records, size_t *ret_n)
 {
     static const Statement claim = {
-        .name = "deferred_claim", .shape = SHAPE_ROWS,
+        .name = "deferred_claim",
+        .shape = SHAPE_ROWS,
         .sql = "SELECT id, topic, partition, \"offset\", record_time, key, value, headers, attempts, first_seen"
                " FROM deferred_event WHERE id = ANY ($1) ORDER BY id FOR UPDATE SKIP LOCKED"};
     cleanup(args_free) Args args = {0};
@@ -114,9 +118,11 @@ int deferred_delete(Repo *repo, const int64_t *ids, size_t n)
 int deferred_postpone(Repo *repo, const KeptRecord *records, size_t n)
 {
     static const Statement postpone = {
-        .name = "deferred_postpone", .shape = SHAPE_NONE,
-        .sql = "UPDATE deferred_event d SET attempts = i.attempts, next_attempt_at = i.next_at"
-               " FROM unnest($1::bigint[], $2::int[], $3::timestamptz[]) AS i (id, attempts, next_at) WHERE d.id = i.id"};
+        .name = "deferred_postpone",
+        .shape = SHAPE_NONE,
+        .sql =
+            "UPDATE deferred_event d SET attempts = i.attempts, next_attempt_at = i.next_at"
+            " FROM unnest($1::bigint[], $2::int[], $3::timestamptz[]) AS i (id, attempts, next_at) WHERE d.id = i.id"};
     cleanup(args_free) Args args = {0};
     ArgArray *id = arg_array(&args, PG_INT8), *attempts = arg_array(&args, PG_INT4),
              *next = arg_array(&args, PG_TIMESTAMPTZ);
@@ -131,7 +137,8 @@ int deferred_postpone(Repo *repo, const KeptRecord *records, size_t n)
 int deferred_count(Repo *repo, const char *group, int64_t *ret_n, int64_t *ret_next_us)
 {
     static const Statement count = {
-        .name = "deferred_count", .shape = SHAPE_ROW,
+        .name = "deferred_count",
+        .shape = SHAPE_ROW,
         .sql = "SELECT count(*), min(next_attempt_at) FROM deferred_event WHERE group_name = $1"};
     cleanup(args_free) Args args = {0};
     cleanup(pgresult_freep) PGresult *result = NULL;
@@ -148,13 +155,17 @@ int deferred_count(Repo *repo, const char *group, int64_t *ret_n, int64_t *ret_n
 int dead_letter_insert(Repo *repo, const char *group, const KeptRecord *records, size_t n)
 {
     static const Statement insert = {
-        .name = "dead_letter_insert", .shape = SHAPE_NONE,
-        .sql = "INSERT INTO dead_letter AS d (group_name, topic, partition, \"offset\", first_seen, key, value, headers,"
-               " reason, sqlstate, message, event_id, attempts)"
-               " SELECT $1, * FROM unnest($2::text[], $3::int[], $4::bigint[], $5::timestamptz[], $6::bytea[], $7::bytea[],"
-               "  $8::jsonb[], $9::text[], $10::text[], $11::text[], $12::uuid[], $13::int[])"
-               " ON CONFLICT ON CONSTRAINT uq_dead_letter DO UPDATE SET attempts = d.attempts + 1, reason = EXCLUDED.reason,"
-               "  sqlstate = EXCLUDED.sqlstate, message = EXCLUDED.message"};
+        .name = "dead_letter_insert",
+        .shape = SHAPE_NONE,
+        .sql =
+            "INSERT INTO dead_letter AS d (group_name, topic, partition, \"offset\", first_seen, key, value, headers,"
+            " reason, sqlstate, message, event_id, attempts)"
+            " SELECT $1, * FROM unnest($2::text[], $3::int[], $4::bigint[], $5::timestamptz[], $6::bytea[], "
+            "$7::bytea[],"
+            "  $8::jsonb[], $9::text[], $10::text[], $11::text[], $12::uuid[], $13::int[])"
+            " ON CONFLICT ON CONSTRAINT uq_dead_letter DO UPDATE SET attempts = d.attempts + 1, reason = "
+            "EXCLUDED.reason,"
+            "  sqlstate = EXCLUDED.sqlstate, message = EXCLUDED.message"};
     cleanup(args_free) Args args = {0};
 
     arg_cstr(&args, group);

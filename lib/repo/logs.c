@@ -6,7 +6,8 @@
  * taken before commit, so inserts of logs queue up behind one lock. */
 static int lock_log_order(Repo *repo)
 {
-    static const Statement lock = {.name = "logs_lock", .shape = SHAPE_ROW,
+    static const Statement lock = {.name = "logs_lock",
+                                   .shape = SHAPE_ROW,
                                    .sql = "SELECT pg_advisory_xact_lock(hashtextextended('decnet.logs', 0))"};
     cleanup(pgresult_freep) PGresult *result = NULL;
     return repo_exec(repo, &lock, NULL, &result);
@@ -15,8 +16,10 @@ static int lock_log_order(Repo *repo)
 int logs_insert(Repo *repo, const LogRow *rows, size_t n, bool *is_new)
 {
     static const Statement insert = {
-        .name = "logs_insert", .shape = SHAPE_ROWS,
-        .sql = "INSERT INTO logs (source_event_id, timestamp, decky, service, event_type, attacker_ip, raw_line, fields, msg)"
+        .name = "logs_insert",
+        .shape = SHAPE_ROWS,
+        .sql = "INSERT INTO logs (source_event_id, timestamp, decky, service, event_type, attacker_ip, raw_line, "
+               "fields, msg)"
                " SELECT * FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::text[], $5::text[], $6::text[],"
                "  $7::text[], $8::jsonb[], $9::text[])"
                " ON CONFLICT (source_event_id) DO NOTHING RETURNING source_event_id"};
@@ -28,9 +31,10 @@ int logs_insert(Repo *repo, const LogRow *rows, size_t n, bool *is_new)
     int r = lock_log_order(repo);
     if (r != 0)
         return r;
-    ArgArray *id = arg_array(&args, PG_UUID), *time = arg_array(&args, PG_TIMESTAMPTZ), *decky = arg_array(&args, PG_TEXT),
-             *service = arg_array(&args, PG_TEXT), *type = arg_array(&args, PG_TEXT), *ip = arg_array(&args, PG_TEXT),
-             *line = arg_array(&args, PG_TEXT), *fields = arg_array(&args, PG_JSONB), *msg = arg_array(&args, PG_TEXT);
+    ArgArray *id = arg_array(&args, PG_UUID), *time = arg_array(&args, PG_TIMESTAMPTZ),
+             *decky = arg_array(&args, PG_TEXT), *service = arg_array(&args, PG_TEXT),
+             *type = arg_array(&args, PG_TEXT), *ip = arg_array(&args, PG_TEXT), *line = arg_array(&args, PG_TEXT),
+             *fields = arg_array(&args, PG_JSONB), *msg = arg_array(&args, PG_TEXT);
     for (size_t i = 0; i < n; i++) {
         array_uuid(id, &rows[i].source_event_id);
         array_time(time, rows[i].timestamp_us);

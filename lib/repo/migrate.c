@@ -11,18 +11,20 @@ static const char bootstrap[] =
     " version integer PRIMARY KEY, min_worker integer NOT NULL, name text NOT NULL, checksum text NOT NULL,"
     " applied_at timestamptz NOT NULL DEFAULT now())";
 
-static const Statement table_there = {
-    .name = "schema_version_there", .shape = SHAPE_ROW,
-    .sql = "SELECT to_regclass('decnet.schema_version') IS NOT NULL"};
+static const Statement table_there = {.name = "schema_version_there",
+                                      .shape = SHAPE_ROW,
+                                      .sql = "SELECT to_regclass('decnet.schema_version') IS NOT NULL"};
 static const Statement applied = {
-    .name = "schema_versions", .shape = SHAPE_ROWS,
+    .name = "schema_versions",
+    .shape = SHAPE_ROWS,
     .sql = "SELECT version, checksum, applied_at, min_worker FROM decnet.schema_version ORDER BY version"};
 static const Statement record = {
-    .name = "schema_version_record", .shape = SHAPE_NONE,
+    .name = "schema_version_record",
+    .shape = SHAPE_NONE,
     .sql = "INSERT INTO decnet.schema_version (version, min_worker, name, checksum) VALUES ($1, $2, $3, $4)"};
-static const Statement lock = {
-    .name = "migrate_lock", .shape = SHAPE_ROW,
-    .sql = "SELECT pg_advisory_xact_lock(hashtextextended('decnet.migrate', 0))"};
+static const Statement lock = {.name = "migrate_lock",
+                               .shape = SHAPE_ROW,
+                               .sql = "SELECT pg_advisory_xact_lock(hashtextextended('decnet.migrate', 0))"};
 
 typedef struct Seen {
     MigrationState *states; /* n_migrations of them */
@@ -67,7 +69,8 @@ static int read_applied(Repo *repo, Seen *seen)
 static int refuse(Repo *repo, const Seen *seen)
 {
     if (seen->min_worker > n_migrations) {
-        repo_fail(repo, 0, "migrate", "the schema is at version %d and needs programs of version %d or newer; this one has %d",
+        repo_fail(repo, 0, "migrate",
+                  "the schema is at version %d and needs programs of version %d or newer; this one has %d",
                   seen->newest, seen->min_worker, n_migrations);
         repo_hint(repo, "install the newer decnet-workers");
         return REPO_E_OPERATOR;

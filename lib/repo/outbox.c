@@ -12,7 +12,8 @@ static void bind_ids(Args *args, const int64_t *ids, size_t n)
 int outbox_row_insert(Repo *repo, const char *producer, int n_events, Str events, int64_t *ret_id)
 {
     static const Statement insert = {
-        .name = "outbox_row_insert", .shape = SHAPE_ROW,
+        .name = "outbox_row_insert",
+        .shape = SHAPE_ROW,
         .sql = "INSERT INTO event_outbox (producer, n, events) VALUES ($1, $2, $3) RETURNING id"};
     cleanup(args_free) Args args = {0};
     cleanup(pgresult_freep) PGresult *result = NULL;
@@ -36,10 +37,11 @@ int outbox_row_delete(Repo *repo, const int64_t *ids, size_t n)
 }
 
 int outbox_row_claim(Repo *repo, Arena *arena, const char *producer, int64_t min_age_ms, const int64_t *skip_ids,
-                 size_t n_skip, int limit, OutboxRow **ret_rows, size_t *ret_n)
+                     size_t n_skip, int limit, OutboxRow **ret_rows, size_t *ret_n)
 {
     static const Statement claim = {
-        .name = "outbox_row_claim", .shape = SHAPE_ROWS,
+        .name = "outbox_row_claim",
+        .shape = SHAPE_ROWS,
         .sql = "SELECT id, n, events FROM event_outbox WHERE producer = $1"
                " AND created_at <= decnet_now() - make_interval(secs => $2 / 1000.0) AND NOT (id = ANY ($3))"
                " ORDER BY id LIMIT $4 FOR UPDATE SKIP LOCKED"};
@@ -65,7 +67,8 @@ int outbox_row_claim(Repo *repo, Arena *arena, const char *producer, int64_t min
 int outbox_row_count(Repo *repo, const char *producer, int64_t *ret_rows, double *ret_oldest_s)
 {
     static const Statement count = {
-        .name = "outbox_row_count", .shape = SHAPE_ROW,
+        .name = "outbox_row_count",
+        .shape = SHAPE_ROW,
         .sql = "SELECT count(*), COALESCE(extract(epoch FROM decnet_now() - min(created_at)), 0)::float8"
                " FROM event_outbox WHERE producer = $1"};
     cleanup(args_free) Args args = {0};

@@ -8,8 +8,20 @@
 #include "repo.h"
 
 /* Built-in types by their fixed numbers (PostgreSQL's pg_type.dat). */
-enum { PG_BOOL = 16, PG_BYTEA = 17, PG_INT8 = 20, PG_INT4 = 23, PG_TEXT = 25, PG_JSON = 114, PG_FLOAT8 = 701,
-       PG_TIMESTAMPTZ = 1184, PG_UUID = 2950, PG_JSONB = 3802, PG_NUMERIC = 1700, PG_NAME = 19 };
+enum {
+    PG_BOOL = 16,
+    PG_BYTEA = 17,
+    PG_INT8 = 20,
+    PG_INT4 = 23,
+    PG_TEXT = 25,
+    PG_JSON = 114,
+    PG_FLOAT8 = 701,
+    PG_TIMESTAMPTZ = 1184,
+    PG_UUID = 2950,
+    PG_JSONB = 3802,
+    PG_NUMERIC = 1700,
+    PG_NAME = 19
+};
 
 typedef enum Shape {
     SHAPE_NONE, /* no rows come back; the number of affected rows counts */
@@ -40,17 +52,17 @@ typedef struct Args {
     bool is_null[ARGS_MAX];
 } Args;
 
-void args_free(Args *args); /* use with cleanup(args_free) */
-void arg_str(Args *args, Str s);           /* absent: NULL; repaired */
+void args_free(Args *args);      /* use with cleanup(args_free) */
+void arg_str(Args *args, Str s); /* absent: NULL; repaired */
 void arg_cstr(Args *args, const char *s);
-void arg_uuid(Args *args, const Uuid *u);  /* NULL pointer: NULL */
+void arg_uuid(Args *args, const Uuid *u); /* NULL pointer: NULL */
 void arg_int8(Args *args, int64_t v);
 void arg_int4(Args *args, int32_t v);
 void arg_float8(Args *args, double v);
 void arg_bool(Args *args, bool v);
-void arg_time(Args *args, int64_t us);     /* TIME_NONE: NULL */
-void arg_bytes(Args *args, Str bytes);     /* bytea; absent: NULL */
-void arg_json(Args *args, Str json);       /* jsonb from JSON text; absent: NULL */
+void arg_time(Args *args, int64_t us); /* TIME_NONE: NULL */
+void arg_bytes(Args *args, Str bytes); /* bytea; absent: NULL */
+void arg_json(Args *args, Str json);   /* jsonb from JSON text; absent: NULL */
 void arg_null(Args *args, unsigned type);
 /* A one-dimensional array parameter of element type @elem; valid until args_free(). */
 ArgArray *arg_array(Args *args, unsigned elem);

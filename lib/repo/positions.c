@@ -28,7 +28,8 @@ int position_take(Repo *repo, const char *group, const char *cluster_id, Positio
 {
     /* In key order, so that two members who take over at once queue up instead of deadlocking. */
     static const Statement take = {
-        .name = "position_take", .shape = SHAPE_ROWS,
+        .name = "position_take",
+        .shape = SHAPE_ROWS,
         .sql = "WITH input AS (SELECT * FROM unnest($3::text[], $4::int[], $5::bigint[]) WITH ORDINALITY"
                "  AS i (topic, part, start, n)),"
                " taken AS (INSERT INTO consumer_position AS c (group_name, topic, partition, next_offset, cluster_id)"
@@ -64,13 +65,15 @@ int position_take(Repo *repo, const char *group, const char *cluster_id, Positio
 int position_advance(Repo *repo, const char *group, const PositionAdvance *advances, size_t n)
 {
     static const Statement advance = {
-        .name = "position_advance", .shape = SHAPE_NONE,
-        .sql = "UPDATE consumer_position c SET next_offset = i.target, event_time = GREATEST(c.event_time, i.event_time),"
-               " updated_at = now()"
-               " FROM unnest($2::text[], $3::int[], $4::bigint[], $5::bigint[], $6::bigint[], $7::timestamptz[])"
-               "  AS i (topic, part, epoch, source, target, event_time)"
-               " WHERE c.group_name = $1 AND c.topic = i.topic AND c.partition = i.part AND c.epoch = i.epoch"
-               "  AND c.next_offset = i.source"};
+        .name = "position_advance",
+        .shape = SHAPE_NONE,
+        .sql =
+            "UPDATE consumer_position c SET next_offset = i.target, event_time = GREATEST(c.event_time, i.event_time),"
+            " updated_at = now()"
+            " FROM unnest($2::text[], $3::int[], $4::bigint[], $5::bigint[], $6::bigint[], $7::timestamptz[])"
+            "  AS i (topic, part, epoch, source, target, event_time)"
+            " WHERE c.group_name = $1 AND c.topic = i.topic AND c.partition = i.part AND c.epoch = i.epoch"
+            "  AND c.next_offset = i.source"};
     cleanup(args_free) Args args = {0};
     int64_t changed;
 
@@ -96,8 +99,10 @@ int position_advance(Repo *repo, const char *group, const PositionAdvance *advan
 int position_read(Repo *repo, const char *group, Position *positions, size_t n)
 {
     static const Statement read = {
-        .name = "position_read", .shape = SHAPE_ROWS,
-        .sql = "SELECT i.n, c.next_offset, c.epoch FROM unnest($2::text[], $3::int[]) WITH ORDINALITY AS i (topic, part, n)"
+        .name = "position_read",
+        .shape = SHAPE_ROWS,
+        .sql = "SELECT i.n, c.next_offset, c.epoch FROM unnest($2::text[], $3::int[]) WITH ORDINALITY AS i (topic, "
+               "part, n)"
                " LEFT JOIN consumer_position c ON c.group_name = $1 AND c.topic = i.topic AND c.partition = i.part"};
     cleanup(args_free) Args args = {0};
     cleanup(pgresult_freep) PGresult *result = NULL;
@@ -141,16 +146,18 @@ static int list(Repo *repo, Arena *arena, const Statement *s, Args *args, Positi
 
 int position_list(Repo *repo, Arena *arena, PositionRow **ret_rows, size_t *ret_n)
 {
-    static const Statement all = {
-        .name = "position_list", .shape = SHAPE_ROWS,
-        .sql = "SELECT " POSITION_COLUMNS " FROM consumer_position ORDER BY group_name, topic, partition"};
+    static const Statement all = {.name = "position_list",
+                                  .shape = SHAPE_ROWS,
+                                  .sql = "SELECT " POSITION_COLUMNS
+                                         " FROM consumer_position ORDER BY group_name, topic, partition"};
     return list(repo, arena, &all, NULL, ret_rows, ret_n);
 }
 
 int position_list_topic(Repo *repo, Arena *arena, const char *topic, PositionRow **ret_rows, size_t *ret_n)
 {
     static const Statement of_topic = {
-        .name = "position_list_topic", .shape = SHAPE_ROWS,
+        .name = "position_list_topic",
+        .shape = SHAPE_ROWS,
         .sql = "SELECT " POSITION_COLUMNS " FROM consumer_position WHERE topic = $1 ORDER BY group_name, partition"};
     cleanup(args_free) Args args = {0};
     arg_cstr(&args, topic);
@@ -160,7 +167,8 @@ int position_list_topic(Repo *repo, Arena *arena, const char *topic, PositionRow
 int position_forget(Repo *repo, const char *group, const char *topic, int64_t *ret_n)
 {
     static const Statement forget = {
-        .name = "position_forget", .shape = SHAPE_NONE,
+        .name = "position_forget",
+        .shape = SHAPE_NONE,
         .sql = "DELETE FROM consumer_position WHERE group_name = $1 AND ($2::text IS NULL OR topic = $2)"};
     cleanup(args_free) Args args = {0};
     arg_cstr(&args, group);
@@ -171,7 +179,8 @@ int position_forget(Repo *repo, const char *group, const char *topic, int64_t *r
 int position_set(Repo *repo, const char *group, const char *topic, int32_t partition, int64_t offset)
 {
     static const Statement set = {
-        .name = "position_set", .shape = SHAPE_NONE,
+        .name = "position_set",
+        .shape = SHAPE_NONE,
         .sql = "UPDATE consumer_position SET next_offset = $4, epoch = epoch + 1, updated_at = now()"
                " WHERE group_name = $1 AND topic = $2 AND partition = $3"};
     cleanup(args_free) Args args = {0};
@@ -183,14 +192,16 @@ int position_set(Repo *repo, const char *group, const char *topic, int32_t parti
     arg_int8(&args, offset);
     int r = repo_run(repo, &set, &args, &n);
     if (r == 0 && n == 0)
-        return repo_fail(repo, REPO_E_NO_ROW, set.name, "group %s has no position on %s/%d", group, topic, (int)partition);
+        return repo_fail(repo, REPO_E_NO_ROW, set.name, "group %s has no position on %s/%d", group, topic,
+                         (int)partition);
     return r;
 }
 
 int pause_set(Repo *repo, const char *group, const char *reason)
 {
     static const Statement set = {
-        .name = "pause_set", .shape = SHAPE_NONE,
+        .name = "pause_set",
+        .shape = SHAPE_NONE,
         .sql = "INSERT INTO group_pause (group_name, reason) VALUES ($1, $2) ON CONFLICT (group_name) DO NOTHING"};
     cleanup(args_free) Args args = {0};
     arg_cstr(&args, group);

@@ -23,10 +23,10 @@ enum {
 typedef struct Repo Repo;
 
 typedef struct RepoError {
-    char sqlstate[6];    /* "" when the server did not say */
+    char sqlstate[6];      /* "" when the server did not say */
     const char *statement; /* its name, or "connect" */
     char message[512];
-    char hint[256];      /* what the operator can do; may be "" */
+    char hint[256]; /* what the operator can do; may be "" */
 } RepoError;
 
 typedef struct RepoOptions {

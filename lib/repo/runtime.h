@@ -57,21 +57,21 @@ typedef struct OutboxRow {
 /* Lock up to @limit rows of @producer older than @min_age_ms that no other relay holds, oldest first, leaving out
  * @skip_ids. They stay locked until the transaction ends. */
 int outbox_row_claim(Repo *repo, Arena *arena, const char *producer, int64_t min_age_ms, const int64_t *skip_ids,
-                 size_t n_skip, int limit, OutboxRow **ret_rows, size_t *ret_n) must_check;
+                     size_t n_skip, int limit, OutboxRow **ret_rows, size_t *ret_n) must_check;
 int outbox_row_count(Repo *repo, const char *producer, int64_t *ret_rows, double *ret_oldest_s) must_check;
 
 /* --- records kept aside --- */
 typedef struct KeptRecord {
-    int64_t id;          /* out */
-    const char *topic;   /* Kafka's name */
+    int64_t id;        /* out */
+    const char *topic; /* Kafka's name */
     int32_t partition;
     int64_t offset, record_time_us;
-    Str key, value;      /* bytes; absent allowed */
-    Str headers_json;    /* [[name, value], …] */
+    Str key, value;   /* bytes; absent allowed */
+    Str headers_json; /* [[name, value], …] */
     /* deferred */
     const char *wait_ip; /* what it waits for; NULL or "" none */
     const Uuid *wait_uuid;
-    int attempts;        /* tries so far */
+    int attempts; /* tries so far */
     int64_t next_attempt_us, first_seen_us;
     /* dead */
     const char *reason, *sqlstate, *message;
@@ -81,9 +81,11 @@ typedef struct KeptRecord {
 /* Remember records for later; one that is remembered already stays as it is. */
 int deferred_insert(Repo *repo, const char *group, const KeptRecord *records, size_t n) must_check;
 /* Ids of deferred records of @group that are due: their time has come, or the attacker they wait for exists now. */
-int deferred_due(Repo *repo, const char *group, bool look_for_rows, int limit, int64_t *ret_ids, size_t *ret_n) must_check;
+int deferred_due(Repo *repo, const char *group, bool look_for_rows, int limit, int64_t *ret_ids,
+                 size_t *ret_n) must_check;
 /* Lock and read the given ids; those that another member holds or has finished are left out. */
-int deferred_claim(Repo *repo, Arena *arena, const int64_t *ids, size_t n, KeptRecord **ret_records, size_t *ret_n) must_check;
+int deferred_claim(Repo *repo, Arena *arena, const int64_t *ids, size_t n, KeptRecord **ret_records,
+                   size_t *ret_n) must_check;
 int deferred_delete(Repo *repo, const int64_t *ids, size_t n) must_check;
 /* Set attempts and next attempt of each record by its id. */
 int deferred_postpone(Repo *repo, const KeptRecord *records, size_t n) must_check;

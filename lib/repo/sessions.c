@@ -3,14 +3,15 @@
 #include "pg.h"
 
 #define SESSION_COLUMNS                                                                                                \
-    "sid, attacker_uuid, src_ip, src_port, decky, service, origin, origin_session, started_at, last_event_at, ended_at," \
-    " ended_reason, duration_s, username, login_ok, login_attempts, login_at, client_version, hassh, commands, artifacts," \
-    " forwards, artifact_list, parts_sent, commands_sent, shard_path, pending, source_id"
+    "sid, attacker_uuid, src_ip, src_port, decky, service, origin, origin_session, started_at, last_event_at, "        \
+    "ended_at,"                                                                                                        \
+    " ended_reason, duration_s, username, login_ok, login_attempts, client_version, hassh, commands, artifacts,"       \
+    " forwards, parts_sent, commands_sent, shard_path, state, pending, source_id"
 
-static SessionRow read_session(Arena *arena, const PGresult *r, int row)
+static StoredSession read_session(Arena *arena, const PGresult *r, int row)
 {
     int c = 0;
-    SessionRow s = {0};
+    StoredSession s = {0};
     s.sid = res_uuid(r, row, c++);
     s.attacker_uuid = res_uuid(r, row, c++);
     s.src_ip = str_dup(arena, res_str(r, row, c++));
@@ -28,22 +29,22 @@ static SessionRow read_session(Arena *arena, const PGresult *r, int row)
     s.username = str_dup(arena, res_str(r, row, c++));
     s.login_ok = res_bool(r, row, c++);
     s.login_attempts = res_int(r, row, c++);
-    s.login_at_us = res_time(r, row, c++);
     s.client_version = str_dup(arena, res_str(r, row, c++));
     s.hassh = str_dup(arena, res_str(r, row, c++));
     s.commands = res_int(r, row, c++);
     s.artifacts = res_int(r, row, c++);
     s.forwards = res_int(r, row, c++);
-    s.artifact_list = str_dup(arena, res_str(r, row, c++));
     s.parts_sent = res_int(r, row, c++);
     s.commands_sent = res_int(r, row, c++);
     s.shard_path = str_dup(arena, res_str(r, row, c++));
+    s.state = str_dup(arena, res_str(r, row, c++));
     s.pending = res_bool(r, row, c++);
     s.source_id = str_dup(arena, res_str(r, row, c++));
     return s;
 }
 
-static int read_sessions(Repo *repo, Arena *arena, const Statement *statement, Args *args, SessionRow **ret_rows, size_t *ret_n)
+static int read_sessions(Repo *repo, Arena *arena, const Statement *statement, Args *args, StoredSession **ret_rows,
+                         size_t *ret_n)
 {
     cleanup(pgresult_freep) PGresult *result = NULL;
     int r = repo_exec(repo, statement, args, &result);
@@ -56,9 +57,10 @@ static int read_sessions(Repo *repo, Arena *arena, const Statement *statement, A
     return 0;
 }
 
-int sessions_read(Repo *repo, Arena *arena, const Uuid *sids, size_t n, SessionRow **ret_rows, size_t *ret_n)
+int sessions_read(Repo *repo, Arena *arena, const Uuid *sids, size_t n, StoredSession **ret_rows, size_t *ret_n)
 {
-    static const Statement read = {.name = "sessions_read", .shape = SHAPE_ROWS,
+    static const Statement read = {.name = "sessions_read",
+                                   .shape = SHAPE_ROWS,
                                    .sql = "SELECT " SESSION_COLUMNS " FROM attacker_session WHERE sid = ANY ($1)"};
     cleanup(args_free) Args args = {0};
     ArgArray *ids = arg_array(&args, PG_UUID);
@@ -68,31 +70,33 @@ int sessions_read(Repo *repo, Arena *arena, const Uuid *sids, size_t n, SessionR
     return read_sessions(repo, arena, &read, &args, ret_rows, ret_n);
 }
 
-int sessions_pending(Repo *repo, Arena *arena, Str source_id, SessionRow **ret_rows, size_t *ret_n)
+int sessions_pending(Repo *repo, Arena *arena, Str source_id, StoredSession **ret_rows, size_t *ret_n)
 {
-    static const Statement read = {
-        .name = "sessions_pending", .shape = SHAPE_ROWS,
-        .sql = "SELECT " SESSION_COLUMNS " FROM attacker_session WHERE pending AND source_id = $1 ORDER BY sid"};
+    static const Statement read = {.name = "sessions_pending",
+                                   .shape = SHAPE_ROWS,
+                                   .sql = "SELECT " SESSION_COLUMNS
+                                          " FROM attacker_session WHERE pending AND source_id = $1 ORDER BY sid"};
     cleanup(args_free) Args args = {0};
     arg_str(&args, source_id);
     return read_sessions(repo, arena, &read, &args, ret_rows, ret_n);
 }
 
-static void bind_sessions(Args *args, const SessionRow *rows, const UuidOrder *order, size_t n)
+static void bind_sessions(Args *args, const StoredSession *rows, const UuidOrder *order, size_t n)
 {
     ArgArray *sid = arg_array(args, PG_UUID), *attacker = arg_array(args, PG_UUID), *ip = arg_array(args, PG_TEXT),
              *port = arg_array(args, PG_INT4), *decky = arg_array(args, PG_TEXT), *service = arg_array(args, PG_TEXT),
              *origin = arg_array(args, PG_TEXT), *origin_session = arg_array(args, PG_TEXT),
              *started = arg_array(args, PG_TIMESTAMPTZ), *last = arg_array(args, PG_TIMESTAMPTZ),
              *ended = arg_array(args, PG_TIMESTAMPTZ), *reason = arg_array(args, PG_TEXT),
-             *duration = arg_array(args, PG_FLOAT8), *username = arg_array(args, PG_TEXT), *ok = arg_array(args, PG_BOOL),
-             *attempts = arg_array(args, PG_INT4), *login_at = arg_array(args, PG_TIMESTAMPTZ),
-             *version = arg_array(args, PG_TEXT), *hassh = arg_array(args, PG_TEXT), *commands = arg_array(args, PG_INT4),
-             *artifacts = arg_array(args, PG_INT4), *forwards = arg_array(args, PG_INT4), *list = arg_array(args, PG_JSONB),
+             *duration = arg_array(args, PG_FLOAT8), *username = arg_array(args, PG_TEXT),
+             *ok = arg_array(args, PG_BOOL), *attempts = arg_array(args, PG_INT4), *version = arg_array(args, PG_TEXT),
+             *hassh = arg_array(args, PG_TEXT), *commands = arg_array(args, PG_INT4),
+             *artifacts = arg_array(args, PG_INT4), *forwards = arg_array(args, PG_INT4),
              *parts = arg_array(args, PG_INT4), *sent = arg_array(args, PG_INT4), *shard = arg_array(args, PG_TEXT),
-             *pending = arg_array(args, PG_BOOL), *source = arg_array(args, PG_TEXT);
+             *state = arg_array(args, PG_JSONB), *pending = arg_array(args, PG_BOOL),
+             *source = arg_array(args, PG_TEXT);
     for (size_t i = 0; i < n; i++) {
-        const SessionRow *s = &rows[order[i].index];
+        const StoredSession *s = &rows[order[i].index];
         array_uuid(sid, &s->sid);
         array_uuid(attacker, &s->attacker_uuid);
         array_str(ip, s->src_ip);
@@ -109,38 +113,41 @@ static void bind_sessions(Args *args, const SessionRow *rows, const UuidOrder *o
         array_str(username, s->username);
         array_bool(ok, s->login_ok);
         array_int4(attempts, (int32_t)s->login_attempts);
-        array_time(login_at, s->login_at_us);
         array_str(version, s->client_version);
         array_str(hassh, s->hassh);
         array_int4(commands, (int32_t)s->commands);
         array_int4(artifacts, (int32_t)s->artifacts);
         array_int4(forwards, (int32_t)s->forwards);
-        array_json(list, s->artifact_list.data ? s->artifact_list : STR("[]"));
         array_int4(parts, (int32_t)s->parts_sent);
         array_int4(sent, (int32_t)s->commands_sent);
         array_str(shard, s->shard_path);
+        array_json(state, s->state.data ? s->state : STR("{}"));
         array_bool(pending, s->pending);
         array_str(source, s->source_id);
     }
 }
 
-int sessions_upsert(Repo *repo, const SessionRow *rows, size_t n)
+int sessions_upsert(Repo *repo, const StoredSession *rows, size_t n)
 {
     static const Statement upsert = {
-        .name = "sessions_upsert", .shape = SHAPE_NONE,
-        .sql = "INSERT INTO attacker_session (" SESSION_COLUMNS ") SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[],"
-               "  $4::int[], $5::text[], $6::text[], $7::text[], $8::text[], $9::timestamptz[], $10::timestamptz[],"
-               "  $11::timestamptz[], $12::text[], $13::float8[], $14::text[], $15::bool[], $16::int[], $17::timestamptz[],"
-               "  $18::text[], $19::text[], $20::int[], $21::int[], $22::int[], $23::jsonb[], $24::int[], $25::int[],"
-               "  $26::text[], $27::bool[], $28::text[])"
-               " ON CONFLICT (sid) DO UPDATE SET service = EXCLUDED.service, src_port = EXCLUDED.src_port,"
-               "  started_at = EXCLUDED.started_at, last_event_at = EXCLUDED.last_event_at, ended_at = EXCLUDED.ended_at,"
-               "  ended_reason = EXCLUDED.ended_reason, duration_s = EXCLUDED.duration_s, username = EXCLUDED.username,"
-               "  login_ok = EXCLUDED.login_ok, login_attempts = EXCLUDED.login_attempts, login_at = EXCLUDED.login_at,"
-               "  client_version = EXCLUDED.client_version, hassh = EXCLUDED.hassh, commands = EXCLUDED.commands,"
-               "  artifacts = EXCLUDED.artifacts, forwards = EXCLUDED.forwards, artifact_list = EXCLUDED.artifact_list,"
-               "  parts_sent = EXCLUDED.parts_sent, commands_sent = EXCLUDED.commands_sent, shard_path = EXCLUDED.shard_path,"
-               "  pending = EXCLUDED.pending, source_id = EXCLUDED.source_id"};
+        .name = "sessions_upsert",
+        .shape = SHAPE_NONE,
+        .sql =
+            "INSERT INTO attacker_session (" SESSION_COLUMNS
+            ") SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[],"
+            "  $4::int[], $5::text[], $6::text[], $7::text[], $8::text[], $9::timestamptz[], $10::timestamptz[],"
+            "  $11::timestamptz[], $12::text[], $13::float8[], $14::text[], $15::bool[], $16::int[], $17::text[],"
+            "  $18::text[], $19::int[], $20::int[], $21::int[], $22::int[], $23::int[], $24::text[], $25::jsonb[],"
+            "  $26::bool[], $27::text[])"
+            " ON CONFLICT (sid) DO UPDATE SET service = EXCLUDED.service, src_port = EXCLUDED.src_port,"
+            "  started_at = EXCLUDED.started_at, last_event_at = EXCLUDED.last_event_at, ended_at = EXCLUDED.ended_at,"
+            "  ended_reason = EXCLUDED.ended_reason, duration_s = EXCLUDED.duration_s, username = EXCLUDED.username,"
+            "  login_ok = EXCLUDED.login_ok, login_attempts = EXCLUDED.login_attempts,"
+            "  client_version = EXCLUDED.client_version, hassh = EXCLUDED.hassh, commands = EXCLUDED.commands,"
+            "  artifacts = EXCLUDED.artifacts, forwards = EXCLUDED.forwards,"
+            "  parts_sent = EXCLUDED.parts_sent, commands_sent = EXCLUDED.commands_sent, shard_path = "
+            "EXCLUDED.shard_path,"
+            "  state = EXCLUDED.state, pending = EXCLUDED.pending, source_id = EXCLUDED.source_id"};
     cleanup(args_free) Args args = {0};
 
     if (n == 0)
@@ -150,10 +157,11 @@ int sessions_upsert(Repo *repo, const SessionRow *rows, size_t n)
     return repo_run(repo, &upsert, &args, NULL);
 }
 
-int session_commands_insert(Repo *repo, const CommandRow *rows, size_t n)
+int session_commands_insert(Repo *repo, const StoredCommand *rows, size_t n)
 {
     static const Statement insert = {
-        .name = "session_commands_insert", .shape = SHAPE_NONE,
+        .name = "session_commands_insert",
+        .shape = SHAPE_NONE,
         .sql = "INSERT INTO session_command (sid, ordinal, ts, command, truncated, source_event_id)"
                " SELECT * FROM unnest($1::uuid[], $2::int[], $3::timestamptz[], $4::text[], $5::bool[], $6::uuid[])"
                " ON CONFLICT (sid, ordinal) DO NOTHING"};
@@ -161,8 +169,9 @@ int session_commands_insert(Repo *repo, const CommandRow *rows, size_t n)
 
     if (n == 0)
         return 0;
-    ArgArray *sid = arg_array(&args, PG_UUID), *ordinal = arg_array(&args, PG_INT4), *ts = arg_array(&args, PG_TIMESTAMPTZ),
-             *command = arg_array(&args, PG_TEXT), *truncated = arg_array(&args, PG_BOOL), *id = arg_array(&args, PG_UUID);
+    ArgArray *sid = arg_array(&args, PG_UUID), *ordinal = arg_array(&args, PG_INT4),
+             *ts = arg_array(&args, PG_TIMESTAMPTZ), *command = arg_array(&args, PG_TEXT),
+             *truncated = arg_array(&args, PG_BOOL), *id = arg_array(&args, PG_UUID);
     for (size_t i = 0; i < n; i++) {
         array_uuid(sid, &rows[i].sid);
         array_int4(ordinal, (int32_t)rows[i].ordinal);
@@ -177,7 +186,8 @@ int session_commands_insert(Repo *repo, const CommandRow *rows, size_t n)
 int session_commands_failed(Repo *repo, const CommandFailed *rows, size_t n)
 {
     static const Statement mark = {
-        .name = "session_commands_failed", .shape = SHAPE_NONE,
+        .name = "session_commands_failed",
+        .shape = SHAPE_NONE,
         .sql = "UPDATE session_command c SET errored = true"
                " FROM (SELECT DISTINCT i.sid, (SELECT max(x.ordinal) FROM session_command x WHERE x.sid = i.sid"
                "   AND x.ordinal >= i.lower AND x.ordinal < i.upper AND x.command = i.command) AS ordinal"
@@ -199,10 +209,11 @@ int session_commands_failed(Repo *repo, const CommandFailed *rows, size_t n)
 }
 
 int session_commands_read(Repo *repo, Arena *arena, const Uuid *sid, int64_t from, int64_t to, int64_t limit,
-                          CommandRow **ret_rows, size_t *ret_n)
+                          StoredCommand **ret_rows, size_t *ret_n)
 {
     static const Statement read = {
-        .name = "session_commands_read", .shape = SHAPE_ROWS,
+        .name = "session_commands_read",
+        .shape = SHAPE_ROWS,
         .sql = "SELECT ordinal, ts, command, truncated, errored, source_event_id FROM session_command"
                " WHERE sid = $1 AND ordinal >= $2 AND ordinal < $3 ORDER BY ordinal LIMIT $4"};
     cleanup(args_free) Args args = {0};
@@ -218,12 +229,12 @@ int session_commands_read(Repo *repo, Arena *arena, const Uuid *sid, int64_t fro
     *ret_n = (size_t)PQntuples(result);
     *ret_rows = arena_calloc(arena, *ret_n + 1, sizeof(**ret_rows));
     for (int i = 0; i < (int)*ret_n; i++)
-        (*ret_rows)[i] = (CommandRow){.sid = *sid,
-                                      .ordinal = res_int(result, i, 0),
-                                      .ts_us = res_time(result, i, 1),
-                                      .command = str_dup(arena, res_str(result, i, 2)),
-                                      .truncated = res_bool(result, i, 3),
-                                      .errored = res_bool(result, i, 4),
-                                      .source_event_id = res_uuid(result, i, 5)};
+        (*ret_rows)[i] = (StoredCommand){.sid = *sid,
+                                         .ordinal = res_int(result, i, 0),
+                                         .ts_us = res_time(result, i, 1),
+                                         .command = str_dup(arena, res_str(result, i, 2)),
+                                         .truncated = res_bool(result, i, 3),
+                                         .errored = res_bool(result, i, 4),
+                                         .source_event_id = res_uuid(result, i, 5)};
     return 0;
 }

@@ -4,40 +4,41 @@
 
 #include "repo.h"
 
-typedef struct SessionRow {
+typedef struct StoredSession {
     Uuid sid, attacker_uuid;
     Str src_ip;
     int64_t src_port; /* -1: unknown */
     Str decky, service, origin, origin_session;
     int64_t started_at_us, last_event_at_us, ended_at_us; /* ended TIME_NONE: open */
-    Str ended_reason;     /* absent while open */
-    double duration_s;    /* meaningful when ended */
+    Str ended_reason;                                     /* absent while open */
+    double duration_s;                                    /* meaningful when ended */
     Str username;
     bool login_ok;
-    int64_t login_attempts, login_at_us;
+    int64_t login_attempts;
     Str client_version, hassh;
     int64_t commands, artifacts, forwards;
-    Str artifact_list;    /* JSON array */
     int64_t parts_sent, commands_sent;
     Str shard_path;
-    bool pending;         /* not finally announced yet */
+    Str state;    /* JSON object of the ingester */
+    bool pending; /* open, or closed and not announced yet */
     Str source_id;
-} SessionRow;
+} StoredSession;
 
 /* Rows of the given ids that exist, in no order; text in @arena. */
-int sessions_read(Repo *repo, Arena *arena, const Uuid *sids, size_t n, SessionRow **ret_rows, size_t *ret_n) must_check;
+int sessions_read(Repo *repo, Arena *arena, const Uuid *sids, size_t n, StoredSession **ret_rows,
+                  size_t *ret_n) must_check;
 /* Rows that are pending for @source_id. */
-int sessions_pending(Repo *repo, Arena *arena, Str source_id, SessionRow **ret_rows, size_t *ret_n) must_check;
-int sessions_upsert(Repo *repo, const SessionRow *rows, size_t n) must_check;
+int sessions_pending(Repo *repo, Arena *arena, Str source_id, StoredSession **ret_rows, size_t *ret_n) must_check;
+int sessions_upsert(Repo *repo, const StoredSession *rows, size_t n) must_check;
 
-typedef struct CommandRow {
+typedef struct StoredCommand {
     Uuid sid;
     int64_t ordinal, ts_us;
     Str command;
     bool truncated, errored;
     Uuid source_event_id;
-} CommandRow;
-int session_commands_insert(Repo *repo, const CommandRow *rows, size_t n) must_check;
+} StoredCommand;
+int session_commands_insert(Repo *repo, const StoredCommand *rows, size_t n) must_check;
 
 /* "This command failed": the newest one with that text among ordinals [from, to). */
 typedef struct CommandFailed {
@@ -49,4 +50,4 @@ int session_commands_failed(Repo *repo, const CommandFailed *rows, size_t n) mus
 
 /* Commands [from, to) of a session in order, at most @limit. */
 int session_commands_read(Repo *repo, Arena *arena, const Uuid *sid, int64_t from, int64_t to, int64_t limit,
-                          CommandRow **ret_rows, size_t *ret_n) must_check;
+                          StoredCommand **ret_rows, size_t *ret_n) must_check;

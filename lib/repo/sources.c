@@ -7,7 +7,8 @@
 int sources_of_path(Repo *repo, Arena *arena, Str path, SourceRow **ret_rows, size_t *ret_n)
 {
     static const Statement find = {
-        .name = "sources_of_path", .shape = SHAPE_ROWS,
+        .name = "sources_of_path",
+        .shape = SHAPE_ROWS,
         .sql = "SELECT source_id, path, head_sha256, head_bytes, dev, inode, position, watermark FROM ingest_source"
                " WHERE path = $1 ORDER BY updated_at DESC, source_id"};
     cleanup(args_free) Args args = {0};
@@ -38,7 +39,8 @@ int sources_of_path(Repo *repo, Arena *arena, Str path, SourceRow **ret_rows, si
 int source_register(Repo *repo, const SourceRow *source)
 {
     static const Statement insert = {
-        .name = "source_register", .shape = SHAPE_NONE,
+        .name = "source_register",
+        .shape = SHAPE_NONE,
         .sql = "INSERT INTO ingest_source (source_id, path, head_sha256, head_bytes, dev, inode)"
                " VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (source_id) DO NOTHING"};
     cleanup(args_free) Args args = {0};
@@ -55,7 +57,8 @@ int source_register(Repo *repo, const SourceRow *source)
 int source_advance(Repo *repo, Str source_id, int64_t from_bytes, int64_t to_bytes, int64_t watermark_us)
 {
     static const Statement advance = {
-        .name = "source_advance", .shape = SHAPE_NONE,
+        .name = "source_advance",
+        .shape = SHAPE_NONE,
         .sql = "UPDATE ingest_source SET position = $3, watermark = GREATEST(watermark, $4), updated_at = now()"
                " WHERE source_id = $1 AND position = $2"};
     cleanup(args_free) Args args = {0};
@@ -67,7 +70,8 @@ int source_advance(Repo *repo, Str source_id, int64_t from_bytes, int64_t to_byt
     arg_time(&args, watermark_us);
     int r = repo_run(repo, &advance, &args, &n);
     if (r == 0 && n != 1) {
-        r = repo_fail(repo, REPO_E_FENCED, advance.name, "the position of this log is no longer %lld", (long long)from_bytes);
+        r = repo_fail(repo, REPO_E_FENCED, advance.name, "the position of this log is no longer %lld",
+                      (long long)from_bytes);
         repo_hint(repo, "another ingester reads the same log: stop one of the two");
     }
     return r;
@@ -75,8 +79,9 @@ int source_advance(Repo *repo, Str source_id, int64_t from_bytes, int64_t to_byt
 
 int source_position(Repo *repo, Str source_id, int64_t *ret_bytes)
 {
-    static const Statement get = {
-        .name = "source_position", .shape = SHAPE_ROW, .sql = "SELECT position FROM ingest_source WHERE source_id = $1"};
+    static const Statement get = {.name = "source_position",
+                                  .shape = SHAPE_ROW,
+                                  .sql = "SELECT position FROM ingest_source WHERE source_id = $1"};
     cleanup(args_free) Args args = {0};
     cleanup(pgresult_freep) PGresult *result = NULL;
 

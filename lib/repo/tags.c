@@ -37,14 +37,16 @@ static void bind_rows(Args *args, const TagRow *rows, const UuidOrder *order, si
 int tags_insert(Repo *repo, const TagRow *rows, size_t n, bool *is_new)
 {
     static const Statement insert = {
-        .name = "tags_insert", .shape = SHAPE_ROWS,
-        .sql = "INSERT INTO ttp_tag (uuid, source_kind, source_id, attacker_uuid, identity_uuid, session_id, decky_id,"
-               " tactic, technique_id, sub_technique_id, confidence, rule_id, rule_version, evidence, attack_release,"
-               " mitre_url, observed_at)"
-               " SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::uuid[], $5::uuid[], $6::text[], $7::text[],"
-               "  $8::text[], $9::text[], $10::text[], $11::float8[], $12::text[], $13::int[], $14::jsonb[], $15::text[],"
-               "  $16::text[], $17::timestamptz[])"
-               " ON CONFLICT (uuid) DO NOTHING RETURNING uuid"};
+        .name = "tags_insert",
+        .shape = SHAPE_ROWS,
+        .sql =
+            "INSERT INTO ttp_tag (uuid, source_kind, source_id, attacker_uuid, identity_uuid, session_id, decky_id,"
+            " tactic, technique_id, sub_technique_id, confidence, rule_id, rule_version, evidence, attack_release,"
+            " mitre_url, observed_at)"
+            " SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::uuid[], $5::uuid[], $6::text[], $7::text[],"
+            "  $8::text[], $9::text[], $10::text[], $11::float8[], $12::text[], $13::int[], $14::jsonb[], $15::text[],"
+            "  $16::text[], $17::timestamptz[])"
+            " ON CONFLICT (uuid) DO NOTHING RETURNING uuid"};
     cleanup(args_free) Args args = {0};
     cleanup(pgresult_freep) PGresult *result = NULL;
 

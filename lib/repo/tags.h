@@ -10,14 +10,14 @@ typedef struct TagRow {
     Str source_kind, source_id;
     const Uuid *attacker_uuid; /* NULL allowed when identity_uuid is set */
     const Uuid *identity_uuid;
-    Str session_id, decky_id;  /* absent: NULL */
+    Str session_id, decky_id; /* absent: NULL */
     Str tactic, technique_id, sub_technique_id;
-    double confidence;         /* 0 .. 1 */
+    double confidence; /* 0 .. 1 */
     Str rule_id;
     int rule_version;
-    Str evidence;              /* JSON object */
+    Str evidence; /* JSON object */
     Str attack_release, mitre_url;
-    int64_t observed_at_us;    /* TIME_NONE: NULL */
+    int64_t observed_at_us; /* TIME_NONE: NULL */
 } TagRow;
 
 /* Insert tags in one round trip, skipping those already stored; the first write wins.

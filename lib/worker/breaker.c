@@ -19,9 +19,11 @@ void breaker_note(Worker *w, const Batch *b)
                                              : &worker_metrics.applied,
                    1);
         if (dead) {
-            LogField fields[] = {{"DECNET_TOPIC", b->events[i].topic->name}, {"DECNET_REASON", b->events[i].reason}, {0}};
-            log_write(LOG_LEVEL_WARNING, "dead_letter", fields, "a record became a dead letter: %s (%s); see: decnetctl dlq list",
-                      b->events[i].reason, b->events[i].message);
+            LogField fields[] = {
+                {"DECNET_TOPIC", b->events[i].topic->name}, {"DECNET_REASON", b->events[i].reason}, {0}};
+            log_write(LOG_LEVEL_WARNING, "dead_letter", fields,
+                      "a record became a dead letter: %s (%s); see: decnetctl dlq list", b->events[i].reason,
+                      b->events[i].message);
         }
         k->n_dead += (size_t)dead - (size_t)k->dead[k->at];
         k->dead[k->at] = dead;
@@ -33,7 +35,8 @@ static int trip(Repo *repo, void *arg)
 {
     Worker *w = arg;
     char reason[128];
-    snprintf(reason, sizeof(reason), "%zu of the last %d records became dead letters", w->breaker.n_dead, BREAKER_WINDOW);
+    snprintf(reason, sizeof(reason), "%zu of the last %d records became dead letters", w->breaker.n_dead,
+             BREAKER_WINDOW);
     return pause_set(repo, w->group, reason);
 }
 
@@ -48,7 +51,8 @@ static int look(Worker *w)
     if (r != 0)
         return r == REPO_E_RETRY ? 0 : worker_fail_repo(w, r);
     if (paused && !w->paused) {
-        log_err("paused", "group %s is paused: " STR_FMT "; look at decnetctl dlq list, then: decnetctl positions resume %s",
+        log_err("paused",
+                "group %s is paused: " STR_FMT "; look at decnetctl dlq list, then: decnetctl positions resume %s",
                 w->group, STR_ARG(reason), w->group);
         worker_set_not_ready(w, "paused");
         (void)!bus_consumer_pause_all(w->consumer);

@@ -49,7 +49,8 @@ static enum MHD_Result handle(void *cls, struct MHD_Connection *connection, cons
         return reply(connection, MHD_HTTP_OK, "text/plain", STR("ok\n"));
     if (strcmp(url, "/readyz") == 0) {
         buf_printf(&body, "%s\n", w->not_ready ? w->not_ready : "ready");
-        return reply(connection, w->not_ready ? MHD_HTTP_SERVICE_UNAVAILABLE : MHD_HTTP_OK, "text/plain", buf_str(&body));
+        return reply(connection, w->not_ready ? MHD_HTTP_SERVICE_UNAVAILABLE : MHD_HTTP_OK, "text/plain",
+                     buf_str(&body));
     }
     return reply(connection, MHD_HTTP_NOT_FOUND, "text/plain", STR("see /metrics, /healthz, /readyz\n"));
 }
@@ -109,8 +110,8 @@ int http_start(Worker *w, Http **ret)
     if (!h)
         abort();
     h->worker = w;
-    h->daemon = MHD_start_daemon(MHD_USE_EPOLL | (v6 ? MHD_USE_IPv6 : 0), 0, NULL, NULL, handle, h, MHD_OPTION_SOCK_ADDR,
-                                 (struct sockaddr *)&address, MHD_OPTION_CONNECTION_LIMIT, 16u,
+    h->daemon = MHD_start_daemon(MHD_USE_EPOLL | (v6 ? MHD_USE_IPv6 : 0), 0, NULL, NULL, handle, h,
+                                 MHD_OPTION_SOCK_ADDR, (struct sockaddr *)&address, MHD_OPTION_CONNECTION_LIMIT, 16u,
                                  MHD_OPTION_CONNECTION_TIMEOUT, 10u, MHD_OPTION_END);
     const union MHD_DaemonInfo *info = h->daemon ? MHD_get_daemon_info(h->daemon, MHD_DAEMON_INFO_EPOLL_FD) : NULL;
     if (!info) {

@@ -27,8 +27,8 @@ struct Batch {
     Arena *arena;
     WorkerEvent *events; /* capacity: batch_records or LIMIT_DEFERRED_BATCH */
     size_t n, cap, bytes;
-    size_t begin, end;   /* the part that apply() sees */
-    int64_t first_us;    /* clock_monotonic_us() of the first record */
+    size_t begin, end;     /* the part that apply() sees */
+    int64_t first_us;      /* clock_monotonic_us() of the first record */
     int64_t *deferred_ids; /* not NULL: the events are deferred ones, one per id */
 };
 
@@ -67,11 +67,11 @@ struct Worker {
     size_t n_watches;
     Breaker breaker;
     int signal_fd;
-    int stop_signals;  /* TERM or INT seen so far */
+    int stop_signals; /* TERM or INT seen so far */
     int exit_code;
-    char *failure;     /* why the worker has to end */
+    char *failure; /* why the worker has to end */
     bool ready_sent, paused, holding;
-    char *not_ready;   /* why /readyz is red; NULL: green */
+    char *not_ready; /* why /readyz is red; NULL: green */
     int hold_tries;
     int64_t next_deferral_us, next_pause_check_us, next_watchdog_us, watchdog_us, next_work_us, next_status_us;
     double prepare_s, poll_s, apply_s; /* time shares, for the bench and /metrics */
@@ -79,12 +79,12 @@ struct Worker {
 };
 
 /* --- partitions.c --- */
-int partitions_take(Worker *w);          /* at start: assignment from the stored positions */
+int partitions_take(Worker *w); /* at start: assignment from the stored positions */
 Partition *partition_find(Worker *w, const BusTopic *topic, int32_t partition);
 int partitions_resolve_doubt(Worker *w, const PositionAdvance *advances, size_t n, bool *ret_committed);
 int64_t partitions_goal_lag(const Worker *w); /* records up to the goal, over all partitions */
 void partitions_free(Worker *w);
-void partitions_hint(Worker *w);         /* committed offsets for lag monitors */
+void partitions_hint(Worker *w); /* committed offsets for lag monitors */
 
 /* --- batch.c --- */
 Batch *batch_new(Worker *w, size_t cap);
@@ -104,7 +104,7 @@ bool batch_fill_one(Worker *w, int timeout_ms, int *ret_outcome);
 int batch_commit(Worker *w, Batch *b);
 
 /* --- kept.c --- */
-int kept_write(Worker *w, Batch *b); /* dead letters and deferrals of the part [begin, end) */
+int kept_write(Worker *w, Batch *b);        /* dead letters and deferrals of the part [begin, end) */
 int deferral_run(Worker *w, bool *ret_any); /* take up what is due */
 int64_t deferral_delay_us(int attempts);
 

@@ -72,8 +72,10 @@ static void emit_dead(Worker *w, const WorkerEvent *e, const KeptRecord *k, int6
     headers[n++] = (EventHeader){STR(BUS_HEADER_EVENT_TYPE), str_from(e->topic->name)};
     headers[n++] = (EventHeader){STR(BUS_HEADER_SCHEMA_VERSION), STR(BUS_SCHEMA_VERSION)};
     headers[n++] = (EventHeader){STR("decnet-orig-topic"), str_from(k->topic)};
-    headers[n++] = (EventHeader){STR("decnet-orig-partition"), str_from(arena_printf(w->scratch, "%d", (int)e->partition))};
-    headers[n++] = (EventHeader){STR("decnet-orig-offset"), str_from(arena_printf(w->scratch, "%lld", (long long)e->offset))};
+    headers[n++] =
+        (EventHeader){STR("decnet-orig-partition"), str_from(arena_printf(w->scratch, "%d", (int)e->partition))};
+    headers[n++] =
+        (EventHeader){STR("decnet-orig-offset"), str_from(arena_printf(w->scratch, "%lld", (long long)e->offset))};
     headers[n++] = (EventHeader){STR("decnet-error"), str_from(e->reason)};
     headers[n++] = (EventHeader){STR("decnet-error-at"), str_from(at)};
     headers[n++] = (EventHeader){STR("decnet-attempt"), str_from(arena_printf(w->scratch, "%d", MAX(e->attempts, 1)))};
@@ -108,7 +110,9 @@ static int write_deferred(Worker *w, const Batch *b, KeptRecord *rows, int64_t n
         rows[n].next_attempt_us = now_us + deferral_delay_us(rows[n].attempts);
         n++;
     }
-    return n == 0 ? 0 : b->deferred_ids ? deferred_postpone(w->repo, rows, n) : deferred_insert(w->repo, w->group, rows, n);
+    return n == 0            ? 0
+           : b->deferred_ids ? deferred_postpone(w->repo, rows, n)
+                             : deferred_insert(w->repo, w->group, rows, n);
 }
 
 /* Deferred rows whose event is applied or dead have done their duty. */

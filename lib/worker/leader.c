@@ -16,7 +16,8 @@ struct Leader {
 Leader *leader_new(Worker *w)
 {
     Leader *l = calloc(1, sizeof(*l));
-    RepoOptions options = {.conninfo = w->config.database, .application_name = w->application_name,
+    RepoOptions options = {.conninfo = w->config.database,
+                           .application_name = w->application_name,
                            .statement_timeout_ms = w->config.statement_timeout_ms};
     cleanup(buf_free) Buf name = {0};
 

@@ -23,20 +23,38 @@ enum {
 
 WorkerMetrics worker_metrics = {
     .records = {.name = "decnet_records_total", .help = "Records polled from Kafka.", .type = METRIC_COUNTER},
-    .applied = {.name = "decnet_events_total", .help = "Events by what became of them.", .type = METRIC_COUNTER,
+    .applied = {.name = "decnet_events_total",
+                .help = "Events by what became of them.",
+                .type = METRIC_COUNTER,
                 .labels = "outcome=\"applied\""},
-    .deferred = {.name = "decnet_events_total", .help = "Events by what became of them.", .type = METRIC_COUNTER,
+    .deferred = {.name = "decnet_events_total",
+                 .help = "Events by what became of them.",
+                 .type = METRIC_COUNTER,
                  .labels = "outcome=\"deferred\""},
-    .dead = {.name = "decnet_events_total", .help = "Events by what became of them.", .type = METRIC_COUNTER,
+    .dead = {.name = "decnet_events_total",
+             .help = "Events by what became of them.",
+             .type = METRIC_COUNTER,
              .labels = "outcome=\"dead_letter\""},
     .batches = {.name = "decnet_batches_total", .help = "Transactions committed.", .type = METRIC_COUNTER},
-    .retries = {.name = "decnet_batch_retries_total", .help = "Batches run again after a transient fault.", .type = METRIC_COUNTER},
-    .bisections = {.name = "decnet_batch_bisections_total", .help = "Batches halved to find a bad record.", .type = METRIC_COUNTER},
-    .fenced = {.name = "decnet_fenced_total", .help = "Transactions refused because another owns the partitions.", .type = METRIC_COUNTER},
-    .transaction_seconds = {.name = "decnet_transaction_seconds", .help = "Time of a batch in PostgreSQL.", .type = METRIC_HISTOGRAM},
-    .records_lag = {.name = "decnet_goal_lag_records", .help = "Records up to the high watermark at the start (--once).", .type = METRIC_GAUGE},
+    .retries = {.name = "decnet_batch_retries_total",
+                .help = "Batches run again after a transient fault.",
+                .type = METRIC_COUNTER},
+    .bisections = {.name = "decnet_batch_bisections_total",
+                   .help = "Batches halved to find a bad record.",
+                   .type = METRIC_COUNTER},
+    .fenced = {.name = "decnet_fenced_total",
+               .help = "Transactions refused because another owns the partitions.",
+               .type = METRIC_COUNTER},
+    .transaction_seconds = {.name = "decnet_transaction_seconds",
+                            .help = "Time of a batch in PostgreSQL.",
+                            .type = METRIC_HISTOGRAM},
+    .records_lag = {.name = "decnet_goal_lag_records",
+                    .help = "Records up to the high watermark at the start (--once).",
+                    .type = METRIC_GAUGE},
     .partitions = {.name = "decnet_partitions", .help = "Partitions that this process owns.", .type = METRIC_GAUGE},
-    .deferred_waiting = {.name = "decnet_deferred_events", .help = "Deferred events of the group.", .type = METRIC_GAUGE},
+    .deferred_waiting = {.name = "decnet_deferred_events",
+                         .help = "Deferred events of the group.",
+                         .type = METRIC_GAUGE},
 };
 
 bool worker_stopping(const Worker *w)
@@ -209,11 +227,12 @@ static int commit_filled(Worker *w)
 static int fail_overtaken(Worker *w)
 {
     BusPosition p = bus_consumer_overtaken(w->consumer);
-    return worker_fail(w, 78,
-                       "retention overtook group %s on %s%s/%d at offset %lld: records were deleted before they were read; to "
-                       "go on with the oldest one kept: decnetctl positions forget %s %s%s",
-                       w->group, w->config.kafka_topic_prefix, p.topic ? p.topic->name : "?", (int)p.partition,
-                       (long long)p.offset, w->group, w->config.kafka_topic_prefix, p.topic ? p.topic->name : "?");
+    return worker_fail(
+        w, 78,
+        "retention overtook group %s on %s%s/%d at offset %lld: records were deleted before they were read; to "
+        "go on with the oldest one kept: decnetctl positions forget %s %s%s",
+        w->group, w->config.kafka_topic_prefix, p.topic ? p.topic->name : "?", (int)p.partition, (long long)p.offset,
+        w->group, w->config.kafka_topic_prefix, p.topic ? p.topic->name : "?");
 }
 
 /* Records until the batch is full, old enough, or nothing more is there right now. */
@@ -332,9 +351,11 @@ static void say_deferred(Worker *w)
 {
     int64_t n, next_us;
     if (deferred_count(w->repo, w->group, &n, &next_us) == 0 && n > 0)
-        log_notice("deferred_left", "%lld deferred events are not yet due; they are tried again by the next run", (long long)n);
-    log_notice("caught_up", "caught up: %.0f events applied, %.0f deferred, %.0f dead letters", metric_value(&worker_metrics.applied),
-               metric_value(&worker_metrics.deferred), metric_value(&worker_metrics.dead));
+        log_notice("deferred_left", "%lld deferred events are not yet due; they are tried again by the next run",
+                   (long long)n);
+    log_notice("caught_up", "caught up: %.0f events applied, %.0f deferred, %.0f dead letters",
+               metric_value(&worker_metrics.applied), metric_value(&worker_metrics.deferred),
+               metric_value(&worker_metrics.dead));
 }
 
 static int turn(Worker *w, bool *ret_busy)

@@ -140,7 +140,8 @@ static void block_signals(Worker *w)
 static int start(Worker *w)
 {
     uint64_t watchdog_us = 0;
-    RepoOptions repo = {.conninfo = w->config.database, .application_name = w->application_name,
+    RepoOptions repo = {.conninfo = w->config.database,
+                        .application_name = w->application_name,
                         .statement_timeout_ms = w->config.statement_timeout_ms};
 
     w->started_us = clock_monotonic_us();
@@ -150,7 +151,8 @@ static int start(Worker *w)
     w->filling = batch_new(w, (size_t)w->config.batch_records);
     w->applying = batch_new(w, (size_t)w->config.batch_records);
     if (w->spec->topics[0] && !w->config.solo)
-        return worker_fail(w, EXIT_OPERATOR, "this release takes all partitions in one process: give --solo, and run one "
+        return worker_fail(w, EXIT_OPERATOR,
+                           "this release takes all partitions in one process: give --solo, and run one "
                            "process per group");
     if (w->spec->leader_only)
         w->leader = leader_new(w);
@@ -193,8 +195,10 @@ static void finish(Worker *w)
 static void say_shares(const Worker *w)
 {
     double total = (double)(clock_monotonic_us() - w->started_us) / 1e6;
-    log_info("time", "seconds: total %.3f, poll %.3f, decode and match %.3f, transactions %.3f, of these waiting for "
-             "PostgreSQL %.3f", total, w->poll_s, w->prepare_s, w->apply_s, w->repo ? repo_wait_seconds(w->repo) : 0.0);
+    log_info("time",
+             "seconds: total %.3f, poll %.3f, decode and match %.3f, transactions %.3f, of these waiting for "
+             "PostgreSQL %.3f",
+             total, w->poll_s, w->prepare_s, w->apply_s, w->repo ? repo_wait_seconds(w->repo) : 0.0);
 }
 
 static int run(Worker *w)

@@ -9,25 +9,27 @@
 
 enum { DELETE_AFTER_US = 1000000, RELAY_EVERY_US = 1000000, RELAY_ROWS = 16, RELAY_TIMEOUT_MS = 5000 };
 
-static Metric published = {.name = "decnet_outbox_published_total", .help = "Events acknowledged by the broker.",
-                           .type = METRIC_COUNTER};
-static Metric failed = {.name = "decnet_outbox_failed_total", .help = "Deliveries that failed; their rows are relayed later.",
+static Metric published = {
+    .name = "decnet_outbox_published_total", .help = "Events acknowledged by the broker.", .type = METRIC_COUNTER};
+static Metric failed = {.name = "decnet_outbox_failed_total",
+                        .help = "Deliveries that failed; their rows are relayed later.",
                         .type = METRIC_COUNTER};
-static Metric relayed = {.name = "decnet_outbox_relayed_total", .help = "Events of rows that an earlier run left behind.",
+static Metric relayed = {.name = "decnet_outbox_relayed_total",
+                         .help = "Events of rows that an earlier run left behind.",
                          .type = METRIC_COUNTER};
-static Metric pending_bytes = {.name = "decnet_outbox_pending_bytes", .help = "Bytes published and not yet acknowledged.",
-                               .type = METRIC_GAUGE};
+static Metric pending_bytes = {
+    .name = "decnet_outbox_pending_bytes", .help = "Bytes published and not yet acknowledged.", .type = METRIC_GAUGE};
 
 /* One row of event_outbox on its way. */
 typedef struct Pack {
     struct Pack *next;
-    int64_t id;   /* 0 until written */
-    Buf bytes;    /* freed once handed to librdkafka, which keeps copies */
+    int64_t id; /* 0 until written */
+    Buf bytes;  /* freed once handed to librdkafka, which keeps copies */
     size_t size_bytes;
     int n_events, outstanding;
-    bool failed;  /* a delivery failed: the row stays for the relay */
-    bool sent;    /* all its events were handed over */
-    bool relay;   /* the relay's own: its row is deleted by the relay */
+    bool failed; /* a delivery failed: the row stays for the relay */
+    bool sent;   /* all its events were handed over */
+    bool relay;  /* the relay's own: its row is deleted by the relay */
 } Pack;
 
 struct Outbox {
@@ -40,7 +42,7 @@ struct Outbox {
     int64_t *acked; /* rows to delete */
     size_t n_acked, cap_acked, n_deleting;
     int64_t oldest_acked_us, next_relay_us;
-    bool broken; /* librdkafka gave the producer up */
+    bool broken;  /* librdkafka gave the producer up */
     Arena *arena; /* scratch of one call */
 };
 
@@ -110,7 +112,8 @@ int outbox_unpack(Str pack, size_t *at, PackedEvent *ret)
         return -EBADMSG;
     Str event = {pack.data, *at + (size_t)size};
     if (!get_sized(event, at, 2, &ret->topic) || !get_sized(event, at, 4, &ret->key) ||
-        !get_sized(event, at, 4, &ret->value) || !get_le(event, at, 2, &n_headers) || n_headers > ARRAY_SIZE(ret->headers))
+        !get_sized(event, at, 4, &ret->value) || !get_le(event, at, 2, &n_headers) ||
+        n_headers > ARRAY_SIZE(ret->headers))
         return -EBADMSG;
     ret->n_headers = (size_t)n_headers;
     for (size_t i = 0; i < ret->n_headers; i++)

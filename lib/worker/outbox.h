@@ -14,7 +14,8 @@ typedef struct Outbox Outbox;
 
 /* @producer names whose rows these are (a group, or "ingest"), @source goes into the header decnet-source; both
  * borrowed, as is @config. Creates the Kafka producer: 0, or an outcome of bus_producer_new(). */
-int outbox_new(const Config *config, const char *producer, const char *source, Outbox **ret, char **ret_error) must_check;
+int outbox_new(const Config *config, const char *producer, const char *source, Outbox **ret,
+               char **ret_error) must_check;
 void outbox_free(Outbox *o); /* accepts NULL; does not wait */
 static inline void outbox_freep(Outbox **p)
 {

@@ -69,22 +69,25 @@ static int take_in_transaction(Repo *repo, void *arg)
 static int check_position(Worker *w, const Partition *p, const Position *taken, const BusWatermarks *mark)
 {
     if (taken->other_cluster)
-        return worker_fail(w, EXIT_CONFIG,
-                           "the position of group %s on %s/%d belongs to another Kafka cluster; if this broker is the right "
-                           "one, forget the old positions: decnetctl positions forget %s",
-                           w->group, p->full_name, (int)p->partition, w->group);
+        return worker_fail(
+            w, EXIT_CONFIG,
+            "the position of group %s on %s/%d belongs to another Kafka cluster; if this broker is the right "
+            "one, forget the old positions: decnetctl positions forget %s",
+            w->group, p->full_name, (int)p->partition, w->group);
     if (taken->next_offset > mark->high)
-        return worker_fail(w, EXIT_CONFIG,
-                           "the position of group %s on %s/%d is %lld, but the partition ends at %lld: the topic was made anew; "
-                           "to read it from its beginning: decnetctl positions forget %s %s",
-                           w->group, p->full_name, (int)p->partition, (long long)taken->next_offset, (long long)mark->high,
-                           w->group, p->full_name);
+        return worker_fail(
+            w, EXIT_CONFIG,
+            "the position of group %s on %s/%d is %lld, but the partition ends at %lld: the topic was made anew; "
+            "to read it from its beginning: decnetctl positions forget %s %s",
+            w->group, p->full_name, (int)p->partition, (long long)taken->next_offset, (long long)mark->high, w->group,
+            p->full_name);
     if (taken->next_offset < mark->low)
-        return worker_fail(w, EXIT_CONFIG,
-                           "retention overtook group %s on %s/%d: it stands at %lld, the oldest record kept is %lld; to go on "
-                           "there and accept the loss: decnetctl positions set %s %s %d %lld",
-                           w->group, p->full_name, (int)p->partition, (long long)taken->next_offset, (long long)mark->low,
-                           w->group, p->full_name, (int)p->partition, (long long)mark->low);
+        return worker_fail(
+            w, EXIT_CONFIG,
+            "retention overtook group %s on %s/%d: it stands at %lld, the oldest record kept is %lld; to go on "
+            "there and accept the loss: decnetctl positions set %s %s %d %lld",
+            w->group, p->full_name, (int)p->partition, (long long)taken->next_offset, (long long)mark->low, w->group,
+            p->full_name, (int)p->partition, (long long)mark->low);
     return 0;
 }
 
@@ -113,8 +116,8 @@ static int take_once(Worker *w, const BusTopic *const *topics)
     if (r != 0)
         return r;
     for (size_t i = 0; i < w->n_partitions; i++)
-        positions[i] = (Position){.topic = w->partitions[i].full_name, .partition = w->partitions[i].partition,
-                                  .next_offset = marks[i].low};
+        positions[i] = (Position){
+            .topic = w->partitions[i].full_name, .partition = w->partitions[i].partition, .next_offset = marks[i].low};
     Take take = {w, cluster_id, positions};
     r = repo_transaction(w->repo, take_in_transaction, &take);
     if (r != 0)
@@ -169,7 +172,8 @@ int partitions_resolve_doubt(Worker *w, const PositionAdvance *advances, size_t 
     if (!positions)
         abort();
     for (size_t i = 0; i < n; i++)
-        positions[i] = (Position){.topic = advances[i].topic, .partition = advances[i].partition, .epoch = advances[i].epoch};
+        positions[i] =
+            (Position){.topic = advances[i].topic, .partition = advances[i].partition, .epoch = advances[i].epoch};
     int r = position_read(w->repo, w->group, positions, n);
     for (size_t i = 0; r == 0 && i < n; i++) {
         if (!positions[i].owned)

@@ -14,8 +14,12 @@ static size_t collect_advances(Worker *w, const Batch *b, PositionAdvance *advan
     size_t n = 0;
     for (size_t i = 0; i < w->n_partitions; i++) {
         const Partition *p = &w->partitions[i];
-        PositionAdvance a = {.topic = p->full_name, .partition = p->partition, .epoch = p->epoch,
-                             .from_offset = p->next_offset, .to_offset = p->next_offset, .event_time_us = TIME_NONE};
+        PositionAdvance a = {.topic = p->full_name,
+                             .partition = p->partition,
+                             .epoch = p->epoch,
+                             .from_offset = p->next_offset,
+                             .to_offset = p->next_offset,
+                             .event_time_us = TIME_NONE};
         for (size_t k = b->begin; k < b->end; k++) {
             const WorkerEvent *e = &b->events[k];
             if (e->topic != p->topic || e->partition != p->partition)
@@ -138,8 +142,10 @@ static void isolate(Worker *w, WorkerEvent *e)
 static int fail_fenced(Worker *w)
 {
     metric_add(&worker_metrics.fenced, 1);
-    return worker_fail(w, 1, "another process took over the partitions of group %s (%s); with solo only one may run: stop "
-                       "the other one or this one", w->group, repo_error_text(w->repo));
+    return worker_fail(w, 1,
+                       "another process took over the partitions of group %s (%s); with solo only one may run: stop "
+                       "the other one or this one",
+                       w->group, repo_error_text(w->repo));
 }
 
 static int commit_part(Worker *w, Batch *b, size_t begin, size_t end)

@@ -48,11 +48,11 @@ typedef struct WorkerEvent {
 } WorkerEvent;
 
 typedef struct WorkerSpec {
-    const char *name;               /* consumer group, metrics label, role, unit name: "ttp" */
-    const char *summary;            /* one line for --help */
-    const char *const *topics;      /* names of the topics table, NULL at the end; may be empty */
-    bool leader_only;               /* work() runs only while this process holds the group's leader lock */
-    int (*start)(Worker *w);        /* load what must be loaded. 0, or a negative errno after worker_fail() */
+    const char *name;          /* consumer group, metrics label, role, unit name: "ttp" */
+    const char *summary;       /* one line for --help */
+    const char *const *topics; /* names of the topics table, NULL at the end; may be empty */
+    bool leader_only;          /* work() runs only while this process holds the group's leader lock */
+    int (*start)(Worker *w);   /* load what must be loaded. 0, or a negative errno after worker_fail() */
     /* Decode one record; no database, no waiting: it runs while an earlier batch is being written. */
     void (*prepare)(Worker *w, WorkerEvent *event);
     /* Inside the transaction; may run again after a rollback, also on a part of the batch. Hands on REPO_E_*. */
@@ -60,7 +60,7 @@ typedef struct WorkerSpec {
     /* Optional: at most some 50 ms a call. *ret_next_us is when (clock_monotonic_us()) it wants to run again; now or
      * earlier means at once. Writes only through worker_transaction(). 0 or a REPO_E_* / negative errno. */
     int (*work)(Worker *w, int64_t now_us, int64_t *ret_next_us);
-    void (*stop)(Worker *w);        /* free what start() made; also after a start() that failed half way */
+    void (*stop)(Worker *w); /* free what start() made; also after a start() that failed half way */
 } WorkerSpec;
 
 /* Runs the worker until SIGTERM or, with --once, until it has caught up. Exit codes: 0 done, 1 failed (a supervisor
@@ -68,9 +68,9 @@ typedef struct WorkerSpec {
 int worker_main(int argc, char **argv, const WorkerSpec *spec);
 
 /* --- for the worker's own functions --- */
-Repo *worker_repo(Worker *w);              /* inside apply() and worker_transaction() only */
+Repo *worker_repo(Worker *w); /* inside apply() and worker_transaction() only */
 const Config *worker_config(const Worker *w);
-void *worker_data(const Worker *w);        /* what worker_set_data() stored */
+void *worker_data(const Worker *w); /* what worker_set_data() stored */
 void worker_set_data(Worker *w, void *data);
 Arena *worker_scratch(Worker *w);          /* emptied before every run of apply() or of a transaction function */
 const char *worker_group(const Worker *w); /* prefix included */
@@ -98,6 +98,7 @@ int worker_transaction(Worker *w, int (*fn)(Worker *w, void *arg), void *arg) mu
 
 /* Wait on another descriptor in the loop; @fn is called when it is ready for @events (poll.h). Replaces an earlier
  * entry of the same descriptor. */
-void worker_watch_fd(Worker *w, int fd, short events, void (*fn)(Worker *w, int fd, short events, void *arg), void *arg);
+void worker_watch_fd(Worker *w, int fd, short events, void (*fn)(Worker *w, int fd, short events, void *arg),
+                     void *arg);
 void worker_unwatch_fd(Worker *w, int fd);
 bool worker_is_leader(const Worker *w);

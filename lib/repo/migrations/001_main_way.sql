@@ -141,17 +141,17 @@ CREATE TABLE attacker_session (
     username       text,
     login_ok       boolean NOT NULL DEFAULT false,
     login_attempts integer NOT NULL DEFAULT 0,
-    login_at       timestamptz,
     client_version text,
     hassh          text,
     commands       integer NOT NULL DEFAULT 0,
     artifacts      integer NOT NULL DEFAULT 0,
     forwards       integer NOT NULL DEFAULT 0,
-    artifact_list  jsonb NOT NULL DEFAULT '[]',
     parts_sent     integer NOT NULL DEFAULT 0,
     commands_sent  integer NOT NULL DEFAULT 0,
     shard_path     text,
-    -- not finally announced yet: what an interrupted ingest of source_id has to take up again
+    -- what an interrupted ingest needs to go on exactly where it was, and has no column of its own
+    state          jsonb NOT NULL DEFAULT '{}',
+    -- open, or closed and not announced yet: what the ingest of source_id takes up again
     pending        boolean NOT NULL DEFAULT true,
     source_id      text
 ) WITH (fillfactor = 70);
