@@ -47,8 +47,8 @@ AttackCatalog *shipped_catalog(void)
 static TtpEngine *load(const char *rules, const char *cache_dir, char **ret_error)
 {
     TtpEngine *engine = NULL;
-    int r = ttp_engine_load(rules, source_path("workers/ttp/attack/enterprise-attack.json"), cache_dir, &engine,
-                            ret_error);
+    int r =
+        ttp_engine_load(rules, source_path("workers/ttp/attack/enterprise-attack.json"), cache_dir, &engine, ret_error);
 
     cr_assert_eq(r == 0, engine != NULL);
     cr_assert_eq(r == 0, *ret_error == NULL);
