@@ -13,24 +13,42 @@ static int lock_log_order(Repo *repo)
     return repo_exec(repo, &lock, NULL, &result);
 }
 
-int logs_insert(Repo *repo, const LogRow *rows, size_t n, bool *is_new)
+int logs_lock_and_compare(Repo *repo, const Uuid *ids, size_t n, bool *is_new)
 {
-    static const Statement insert = {
-        .name = "logs_insert",
-        .shape = SHAPE_ROWS,
-        .sql = "INSERT INTO logs (source_event_id, timestamp, decky, service, event_type, attacker_ip, raw_line, "
-               "fields, msg)"
-               " SELECT * FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::text[], $5::text[], $6::text[],"
-               "  $7::text[], $8::jsonb[], $9::text[])"
-               " ON CONFLICT (source_event_id) DO NOTHING RETURNING source_event_id"};
+    static const Statement compare = {.name = "logs_compare",
+                                      .shape = SHAPE_ROWS,
+                                      .sql = "SELECT DISTINCT u FROM unnest($1::uuid[]) AS i (u)"
+                                             " WHERE NOT EXISTS (SELECT FROM logs WHERE source_event_id = u)"};
     cleanup(args_free) Args args = {0};
     cleanup(pgresult_freep) PGresult *result = NULL;
 
+    int r = lock_log_order(repo);
+    if (r != 0 || n == 0)
+        return r;
+    ArgArray *array = arg_array(&args, PG_UUID);
+    for (size_t i = 0; i < n; i++)
+        array_uuid(array, &ids[i]);
+    r = repo_exec(repo, &compare, &args, &result);
+    if (r == 0) {
+        cleanup(freep) UuidOrder *order = uuid_order(ids, sizeof(*ids), n);
+        res_mark_returned(result, 0, order, n, is_new);
+    }
+    return r;
+}
+
+int logs_append(Repo *repo, const LogRow *rows, size_t n)
+{
+    static const Statement append = {
+        .name = "logs_append",
+        .shape = SHAPE_NONE,
+        .sql = "INSERT INTO logs (source_event_id, timestamp, decky, service, event_type, attacker_ip, raw_line, "
+               "fields, msg)"
+               " SELECT * FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::text[], $5::text[], $6::text[],"
+               "  $7::text[], $8::jsonb[], $9::text[])"};
+    cleanup(args_free) Args args = {0};
+
     if (n == 0)
         return 0;
-    int r = lock_log_order(repo);
-    if (r != 0)
-        return r;
     ArgArray *id = arg_array(&args, PG_UUID), *time = arg_array(&args, PG_TIMESTAMPTZ),
              *decky = arg_array(&args, PG_TEXT), *service = arg_array(&args, PG_TEXT),
              *type = arg_array(&args, PG_TEXT), *ip = arg_array(&args, PG_TEXT), *line = arg_array(&args, PG_TEXT),
@@ -46,10 +64,5 @@ int logs_insert(Repo *repo, const LogRow *rows, size_t n, bool *is_new)
         array_json(fields, rows[i].fields);
         array_str(msg, rows[i].msg);
     }
-    r = repo_exec(repo, &insert, &args, &result);
-    if (r == 0) {
-        cleanup(freep) UuidOrder *order = uuid_order(&rows[0].source_event_id, sizeof(rows[0]), n);
-        res_mark_returned(result, 0, order, n, is_new);
-    }
-    return r;
+    return repo_run(repo, &append, &args, NULL);
 }

@@ -11,7 +11,8 @@ typedef struct LogRow {
     Str msg;    /* absent: NULL */
 } LogRow;
 
-/* Insert rows in their order, skipping those whose source_event_id is stored already (also earlier in @rows).
- * @is_new has n flags. Takes the lock that makes ids monotone in commit order (held until the transaction ends), so
- * keep the transaction short. */
-int logs_insert(Repo *repo, const LogRow *rows, size_t n, bool *is_new) must_check;
+/* Take the lock that makes ids monotone in commit order (held until the transaction ends, so keep it short), and tell
+ * which of the ids are stored already: @is_new has n flags; of equal ids only the first is new. */
+int logs_lock_and_compare(Repo *repo, const Uuid *ids, size_t n, bool *is_new) must_check;
+/* Append rows in their order, after logs_lock_and_compare() in the same transaction. */
+int logs_append(Repo *repo, const LogRow *rows, size_t n) must_check;

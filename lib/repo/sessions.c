@@ -190,7 +190,7 @@ int session_commands_failed(Repo *repo, const CommandFailed *rows, size_t n)
         .shape = SHAPE_NONE,
         .sql = "UPDATE session_command c SET errored = true"
                " FROM (SELECT DISTINCT i.sid, (SELECT max(x.ordinal) FROM session_command x WHERE x.sid = i.sid"
-               "   AND x.ordinal >= i.lower AND x.ordinal < i.upper AND x.command = i.command) AS ordinal"
+               "   AND x.ordinal >= i.lower AND x.ordinal < i.upper AND strpos(x.command, i.command) > 0) AS ordinal"
                "  FROM unnest($1::uuid[], $2::text[], $3::int[], $4::int[]) AS i (sid, command, lower, upper)) f"
                " WHERE c.sid = f.sid AND c.ordinal = f.ordinal AND NOT c.errored"};
     cleanup(args_free) Args args = {0};

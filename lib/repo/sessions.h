@@ -40,7 +40,7 @@ typedef struct StoredCommand {
 } StoredCommand;
 int session_commands_insert(Repo *repo, const StoredCommand *rows, size_t n) must_check;
 
-/* "This command failed": the newest one with that text among ordinals [from, to). */
+/* "This command failed": the newest one that contains @command among ordinals [from, to). */
 typedef struct CommandFailed {
     Uuid sid;
     Str command;

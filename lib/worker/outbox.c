@@ -37,7 +37,9 @@ struct Outbox {
     const char *producer_name, *source;
     BusProducer *producer;
     Pack *collected, **collected_end; /* of the running transaction */
-    Pack *flying;                     /* committed, published, not yet settled */
+    Pack *flying, **flying_end;       /* committed, oldest first: being published, or not yet acknowledged */
+    OutboxGate gate;
+    void *gate_arg;
     size_t flying_bytes;
     int64_t *acked; /* rows to delete */
     size_t n_acked, cap_acked, n_deleting;
@@ -155,9 +157,10 @@ static void packs_free(Pack *p)
 /* Take settled packs out of the list: all acknowledged ones are to be deleted, failed ones are left to the relay. */
 static void settle(Outbox *o)
 {
-    for (Pack **at = &o->flying; *at;) {
+    Pack **at = &o->flying;
+    while (*at) {
         Pack *p = *at;
-        if (!p->sent || p->outstanding > 0 || p->relay) {
+        if (!p->sent || p->outstanding > 0) {
             at = &p->next;
             continue;
         }
@@ -167,6 +170,7 @@ static void settle(Outbox *o)
         *at = p->next;
         pack_free(p);
     }
+    o->flying_end = at;
     metric_set(&pending_bytes, (double)o->flying_bytes);
 }
 
@@ -187,6 +191,7 @@ int outbox_new(const Config *config, const char *producer, const char *source, O
         abort();
     *o = (Outbox){.config = config, .producer_name = producer, .source = source, .arena = arena_new()};
     o->collected_end = &o->collected;
+    o->flying_end = &o->flying;
     int r = bus_producer_open(config, delivered, o, &o->producer, ret_error);
     if (r != 0) {
         outbox_free(o);
@@ -281,32 +286,53 @@ int outbox_write(Outbox *o, Repo *repo)
     return r;
 }
 
-/* Hand the events of a pack to librdkafka. A full queue or a broker that is away leaves the rest to the relay. */
-static void publish(Outbox *o, Pack *p)
+/* One event to librdkafka. False: not now, the same one again later. */
+static bool send_event(Outbox *o, Pack *p, const PackedEvent *event)
 {
-    size_t at = 0;
+    const BusTopic *topic = bus_topic_find(event->topic);
+
+    if (topic && o->gate && !o->gate(o->gate_arg, topic, event->key, event->value.len))
+        return false;
+    int r = topic ? bus_producer_send(o->producer, topic, event->key, event->value, event->headers, event->n_headers, p)
+                  : BUS_E_NO_TOPIC;
+    if (r == BUS_E_FULL)
+        return false;
+    p->outstanding += r == 0;
+    p->failed |= r != 0 && r != BUS_E_TOO_LARGE; /* what the broker's limits forbid for ever is not relayed for ever */
+    o->broken |= r < 0;
+    return r >= 0;
+}
+
+/* Hand on what of a pack is not handed over yet; true when that is all of it. */
+static bool publish(Outbox *o, Pack *p)
+{
     PackedEvent event;
+    size_t next = p->at;
     int more;
 
-    while ((more = outbox_unpack(buf_str(&p->bytes), &at, &event)) > 0) {
-        const BusTopic *topic = bus_topic_find(event.topic);
-        int r = topic ? bus_producer_send(o->producer, topic, event.key, event.value, event.headers, event.n_headers, p)
-                      : BUS_E_NO_TOPIC;
-        if (r == BUS_E_FULL) {
-            bus_producer_poll(o->producer, 100);
-            r = bus_producer_send(o->producer, topic, event.key, event.value, event.headers, event.n_headers, p);
-        }
-        if (r == 0)
-            p->outstanding++;
-        else if (r != BUS_E_TOO_LARGE) /* what the broker's limits forbid for ever is not relayed for ever */
-            p->failed = true;
-        o->broken |= r < 0;
-        if (r < 0 || r == BUS_E_FULL)
-            break;
+    while ((more = outbox_unpack(buf_str(&p->bytes), &next, &event)) > 0) {
+        if (!send_event(o, p, &event) && !o->broken)
+            return false;
+        p->at = next;
     }
     p->failed |= more < 0;
     p->sent = true;
     buf_free(&p->bytes);
+    return true;
+}
+
+/* In order: a pack that has to wait holds back the ones behind it, so that no key is overtaken. */
+static void publish_flying(Outbox *o)
+{
+    for (Pack *p = o->flying; p; p = p->next)
+        if (!p->sent && !publish(o, p))
+            return;
+}
+
+void outbox_set_gate(Outbox *o, OutboxGate gate, void *arg)
+{
+    o->gate = gate;
+    o->gate_arg = arg;
 }
 
 void outbox_committed(Outbox *o)
@@ -322,10 +348,10 @@ void outbox_committed(Outbox *o)
             pack_free(p);
             continue;
         }
-        p->next = o->flying;
-        o->flying = p;
+        p->next = NULL;
+        *o->flying_end = p;
+        o->flying_end = &p->next;
         o->flying_bytes += p->size_bytes;
-        publish(o, p);
     }
     o->collected_end = &o->collected;
     outbox_poll(o, 0);
@@ -333,6 +359,7 @@ void outbox_committed(Outbox *o)
 
 void outbox_poll(Outbox *o, int timeout_ms)
 {
+    publish_flying(o);
     bus_producer_poll(o->producer, timeout_ms);
     settle(o);
 }
@@ -390,14 +417,15 @@ typedef struct Relay {
 /* Publish one row and wait for the broker; true when every event of it was acknowledged. */
 static int relay_row(Outbox *o, const OutboxRow *row, bool *ret_through)
 {
-    Pack pack = {.id = row->id, .relay = true};
+    Pack pack = {.id = row->id};
     int r = 0;
 
     buf_append(&pack.bytes, row->events.data, row->events.len);
-    publish(o, &pack);
+    (void)publish(o, &pack); /* what the gate holds back leaves the row for later */
     if (bus_producer_flush(o->producer, RELAY_TIMEOUT_MS) != 0 && pack.outstanding > 0)
         r = reopen(o); /* its delivery calls must not outlive the pack */
-    *ret_through = !pack.failed;
+    *ret_through = pack.sent && !pack.failed;
+    buf_free(&pack.bytes);
     return r;
 }
 
@@ -465,7 +493,8 @@ size_t outbox_pending_bytes(const Outbox *o)
 
 int outbox_drain(Outbox *o, Repo *repo, int timeout_ms)
 {
-    (void)!bus_producer_flush(o->producer, timeout_ms); /* what is not through by then stays a row for the relay */
-    settle(o);
+    int64_t until_us = clock_monotonic_us() + timeout_ms * US_PER_MS;
+    while (o->flying && clock_monotonic_us() < until_us) /* what is not through by then stays a row for the relay */
+        outbox_poll(o, 50);
     return delete_now(o, repo);
 }

@@ -22,6 +22,11 @@ static inline void outbox_freep(Outbox **p)
     outbox_free(*p);
 }
 
+/* Asked before each event is handed to librdkafka; false holds it and all behind it back until the next poll. For a
+ * broker that forgets what is not read in time. NULL: no gate. */
+typedef bool (*OutboxGate)(void *arg, const BusTopic *topic, Str key, size_t bytes);
+void outbox_set_gate(Outbox *o, OutboxGate gate, void *arg);
+
 /* --- within a transaction, in this order; outbox_begin() again after a rollback --- */
 void outbox_begin(Outbox *o);
 void outbox_add(Outbox *o, const char *topic, Str decnet_topic, const Uuid *event_id, Str key, Str payload);
