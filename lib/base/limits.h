@@ -31,6 +31,9 @@
 #define LIMIT_BANNER_BYTES 256
 #define LIMIT_URL_BYTES 2048
 #define LIMIT_SESSION_ARTIFACTS 100             /* listed in a session's event; the count goes on */
+#define LIMIT_SESSION_ARTIFACT_BYTES (64 * 1024) /* what that list adds to an event at the most */
+#define LIMIT_SESSION_KEYS 16                   /* offered public keys that a session remembers */
+#define LIMIT_SESSION_LOOKBACK 16               /* newest commands among which a failed one is looked for */
 #define LIMIT_ATTACKER_COMMANDS 500             /* newest ones kept in attackers.commands */
 #define LIMIT_ATTACKER_COMMAND_BYTES 4096       /* text of one of them; the whole is in session_command */
 #define LIMIT_ATTACKER_FINGERPRINTS 200         /* oldest dropped */
