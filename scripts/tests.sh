@@ -138,6 +138,6 @@ test_coverage() { # informs; cannot fail the run, its tests ran already
         >"$PRIVATE/coverage.log" 2>&1 || :
     say "== coverage of the unit tests"
     gcovr -r "$TOP" --filter "$TOP/lib/" --filter "$TOP/workers/" --filter "$TOP/tools/" --object-directory "$BUILD/coverage" \
-        -s -o /dev/null "$BUILD/coverage" 2>/dev/null | sed 's/^/  /' || :
+        -s -o "$PRIVATE/coverage.txt" "$BUILD/coverage" 2>/dev/null | sed 's/^/  /' || : # gcovr unlinks its output file first
     test_time "coverage" "$started"
 }

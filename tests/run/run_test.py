@@ -1,0 +1,163 @@
+"""./run demo, env and stop: what they leave behind, and what signals, kills and neighbours do to them. Prints TAP.
+Real PostgreSQL and real scripts, stand-ins for our programs (driver.sh).
+
+usage: run_test.py PROJECT"""
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+PROJECT = Path(sys.argv[1])
+
+
+class Place:
+    """A scratch folder that is TMPDIR and build folder of the runs of one case."""
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+        self.folder.chmod(0o711)
+        self.tmp = self.folder / "t"
+        self.tmp.mkdir(mode=0o777)
+        self.log = self.folder / "log"
+        self.log.write_text("three\nlines\nhere\n")
+
+    def start(self, *command, tmp=None, stdin=subprocess.DEVNULL, **env):
+        clean = {k: v for k, v in os.environ.items() if not k.startswith(("DECNET_", "PG"))}
+        return subprocess.Popen(
+            [PROJECT / "tests/run/driver.sh", PROJECT, self.folder, *command], stdin=stdin, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, text=True, start_new_session=True, env=clean | {"TMPDIR": str(tmp or self.tmp)} | env,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+
+    def run(self, *command, **options):
+        process = self.start(*command, **options)
+        out, err = process.communicate(timeout=120)
+        return process.returncode, out, err
+
+    def left(self):
+        """Private folders and processes that still belong to this place."""
+        found = [str(p) for p in self.tmp.glob("decnet-*")]
+        for command in Path("/proc").glob("[0-9]*/cmdline"):
+            try:
+                text = command.read_bytes().decode(errors="replace").replace("\0", " ")
+                marked = f"RUN_MARK={self.tmp}/".encode() in (command.parent / "environ").read_bytes()
+            except OSError:
+                continue
+            if f"-D {self.tmp}" in text or marked:
+                found.append(text)
+        return found
+
+
+def expect(condition, *words):
+    if not condition:
+        raise AssertionError(" ".join(map(str, words)))
+
+
+def demo_prints_one_object_and_leaves_nothing(place):
+    status, out, err = place.run("demo", "--json", place.log)
+    expect(status == 0, err)
+    expect(json.loads(out)["lines"] == 3, out)
+    expect(not place.left(), place.left())
+
+
+def standard_input_reaches_the_ingester(place):
+    with open(place.log) as stdin:
+        status, out, err = place.run("demo", "--json", "-", stdin=stdin)
+    expect(status == 0 and json.loads(out)["lines"] == 3, out, err)
+
+
+def a_worker_that_ends_fails_the_demo(place):
+    status, _, err = place.run("demo", place.log, FAKE_WORKER_FAILS="1", FAKE_SECONDS="30")
+    expect(status == 1 and "a broken rule" in err, status, err)
+    expect(not place.left(), place.left())
+
+
+def a_file_that_is_not_there_fails_at_once(place):
+    status, _, err = place.run("demo", place.folder / "nothing")
+    expect(status == 1 and "cannot read" in err, status, err)
+
+
+def kept_is_added_to_and_stopped(place):
+    for want in (3, 6):
+        status, out, err = place.run("demo", "--json", "--keep", place.log)
+        expect(status == 0 and json.loads(out)["lines"] == want, out, err)
+    expect(len(place.left()) > 3, "something runs:", place.left())
+    status, out, err = place.run("demo", "--json", place.log)
+    expect(json.loads(out)["lines"] == 3, "a demo beside it starts from nothing:", out)
+    script = place.run("env")[1] + "\npsql -XAt -c 'SELECT count(*) FROM logs'"
+    seen = subprocess.run(["bash", "-c", script], stdout=subprocess.PIPE, text=True, check=True).stdout
+    expect(seen.strip() == "6", "psql through ./run env:", seen)
+    expect(place.run("stop")[0] == 0)
+    expect(not place.left(), place.left())
+    expect(place.run("env")[0] == 1, "env after stop")
+
+
+def signals_leave_nothing(place):
+    moments = ((signal.SIGINT, 0.3), (signal.SIGTERM, 0.8), (signal.SIGINT, 1.3), (signal.SIGHUP, 1.8), (signal.SIGTERM, 3))
+    for number, delay in moments: # from before the first process until the log is being read
+        process = place.start("demo", place.log, FAKE_SECONDS="60")
+        time.sleep(delay)
+        process.send_signal(number)
+        process.communicate(timeout=30)
+        expect(process.returncode == 128 + number, number, delay, process.returncode)
+        expect(not place.left(), number, delay, place.left())
+
+
+def the_next_start_cleans_up_after_a_kill(place):
+    process = place.start("demo", place.log, FAKE_SECONDS="60")
+    deadline = time.monotonic() + 30
+    while len(place.left()) < 4 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.kill()
+    process.communicate()
+    expect(place.left(), "a killed run leaves things")
+    status, _, err = place.run("demo", place.log)
+    expect(status == 0 and "left by a run that was killed" in err, err)
+    expect(not place.left(), place.left())
+
+
+def two_at_once_do_not_disturb_each_other(place):
+    both = [place.start("demo", "--json", place.log, FAKE_SECONDS="1") for _ in range(2)]
+    for process in both:
+        out, err = process.communicate(timeout=120)
+        expect(process.returncode == 0 and json.loads(out)["lines"] == 3, out, err)
+    expect(not place.left(), place.left())
+
+
+def odd_folders_for_temporary_files(place):
+    spaced = place.tmp / "a b"
+    spaced.mkdir(mode=0o777)
+    expect(place.run("demo", place.log, tmp=spaced)[0] == 0, "a folder with spaces")
+    long = place.tmp / ("long" * 25)
+    long.mkdir(mode=0o777)
+    status, _, err = place.run("demo", place.log, tmp=long)
+    expect(status == 0 and "too long" in err, err)
+    for folder in (spaced, long):
+        expect(not list(folder.iterdir()), folder)
+
+
+CASES = (demo_prints_one_object_and_leaves_nothing, standard_input_reaches_the_ingester, a_worker_that_ends_fails_the_demo,
+         a_file_that_is_not_there_fails_at_once, kept_is_added_to_and_stopped, signals_leave_nothing,
+         the_next_start_cleans_up_after_a_kill, two_at_once_do_not_disturb_each_other, odd_folders_for_temporary_files)
+
+
+def main():
+    os.umask(0)
+    print(f"1..{len(CASES)}", flush=True)
+    for number, case in enumerate(CASES, 1):
+        with tempfile.TemporaryDirectory(prefix="run", dir=os.environ.get("DECNET_TEST_TMP")) as folder:
+            place = Place(folder)
+            try:
+                case(place)
+                result = "ok"
+            except (AssertionError, ValueError, subprocess.SubprocessError) as fault:
+                print("\n".join(f"# {line}" for line in f"{type(fault).__name__}: {fault}".splitlines()))
+                result = "not ok"
+            place.run("stop")
+        print(f"{result} {number} - {case.__name__}", flush=True)
+
+
+main()
