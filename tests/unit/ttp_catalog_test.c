@@ -67,9 +67,11 @@ Test(ttp_catalog, refuses_what_is_no_catalogue)
         {"{\"release\":\"v19.1x\"}", "\"release\" is not of the form"},
         {"{\"release\":\"v19.1\"}", "lacks \"notice\""},
         {"{\"release\":\"v19.1\",\"notice\":\"n\"}", "no list \"tactics\""},
-        {"{\"release\":\"v19.1\",\"notice\":\"n\",\"tactics\":[{\"id\":\"T1\",\"name\":\"a\"}]}", "entry 1 of \"tactics\""},
+        {"{\"release\":\"v19.1\",\"notice\":\"n\",\"tactics\":[{\"id\":\"T1\",\"name\":\"a\"}]}",
+         "entry 1 of \"tactics\""},
         {"{\"release\":\"v19.1\",\"notice\":\"n\",\"tactics\":[{\"id\":\"TA0001\",\"name\":\"a\"},"
-         "{\"id\":\"TA0001\",\"name\":\"b\"}]}", "tactic TA0001 is in it twice"},
+         "{\"id\":\"TA0001\",\"name\":\"b\"}]}",
+         "tactic TA0001 is in it twice"},
         {HEAD "\"techniques\":{}}", "no list \"techniques\""},
         {ONE("{\"id\":\"1059\",\"name\":\"a\"}"), "entry 1 of \"techniques\""},
         {ONE("{\"id\":\"T1059\"}"), "entry 1 of \"techniques\""},
@@ -79,7 +81,8 @@ Test(ttp_catalog, refuses_what_is_no_catalogue)
         {ONE("{\"id\":\"T1059.001\",\"name\":\"a\",\"parent\":\"T1059\"}"), "parent of technique T1059.001 is missing"},
         {ONE("{\"id\":\"T1059\",\"name\":\"a\",\"tactics\":[\"TA0009\"]}"), "names a tactic that is not"},
         {ONE("{\"id\":\"T1059\",\"name\":\"a\"},{\"id\":\"T1059\",\"name\":\"b\"}"), "T1059 is in it twice"},
-        {ONE("{\"id\":\"T1059\",\"name\":\"a\",\"revoked\":true,\"successor\":\"T1\"}"), "successor T1 of technique T1059"},
+        {ONE("{\"id\":\"T1059\",\"name\":\"a\",\"revoked\":true,\"successor\":\"T1\"}"),
+         "successor T1 of technique T1059"},
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {

@@ -16,7 +16,10 @@ typedef struct Case {
 
 static TtpRule *parse(Arena *arena, const char *yaml, Buf *warnings, Buf *errors)
 {
-    AttackCatalog *catalog = shipped_catalog(); /* lives as long as this test's process */
+    static AttackCatalog *catalog; /* rules borrow from it until the test's process ends */
+
+    if (!catalog)
+        catalog = shipped_catalog();
     return ttp_rule_parse(arena, str_from(yaml), "rules/R1.yaml", catalog, warnings, errors);
 }
 
