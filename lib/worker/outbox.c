@@ -26,10 +26,10 @@ typedef struct Pack {
     int64_t id; /* 0 until written */
     Buf bytes;  /* freed once handed to librdkafka, which keeps copies */
     size_t size_bytes;
+    size_t at; /* events before this place were handed over */
     int n_events, outstanding;
     bool failed; /* a delivery failed: the row stays for the relay */
     bool sent;   /* all its events were handed over */
-    bool relay;  /* the relay's own: its row is deleted by the relay */
 } Pack;
 
 struct Outbox {
@@ -38,9 +38,9 @@ struct Outbox {
     BusProducer *producer;
     Pack *collected, **collected_end; /* of the running transaction */
     Pack *flying, **flying_end;       /* committed, oldest first: being published, or not yet acknowledged */
+    size_t flying_bytes;
     OutboxGate gate;
     void *gate_arg;
-    size_t flying_bytes;
     int64_t *acked; /* rows to delete */
     size_t n_acked, cap_acked, n_deleting;
     int64_t oldest_acked_us, next_relay_us;
