@@ -89,6 +89,12 @@ environment_forget() { # the caller's settings of libpq and of our programs
     done
 }
 
+# Rules and catalogue of the tree, unless the caller names others.
+tree_settings() {
+    export DECNET_RULES_PATH=${DECNET_RULES_PATH:-$TOP/workers/ttp/rules}
+    export DECNET_ATTACK_CATALOG=${DECNET_ATTACK_CATALOG:-$TOP/workers/ttp/attack/enterprise-attack.json}
+}
+
 # Give COMMAND the rights of a role instead of the superuser's.
 as_role() { # ROLE COMMAND...
     local role=$1
@@ -138,9 +144,7 @@ run_decnetctl() {
     if environment_find; then
         environment_enter
     else
-        DECNET_RULES_PATH=${DECNET_RULES_PATH:-$TOP/workers/ttp/rules}
-        DECNET_ATTACK_CATALOG=${DECNET_ATTACK_CATALOG:-$TOP/workers/ttp/attack/enterprise-attack.json}
-        export DECNET_RULES_PATH DECNET_ATTACK_CATALOG
+        tree_settings
     fi
     trap - EXIT
     exec "$(program decnetctl)" "$@" <&3 3<&-

@@ -5,8 +5,8 @@ run_vectors() { # FILE...
     [ $# -gt 0 ] || usage "vectors needs files: golden vectors of tag ids, or of rules and commands"
     packages_ensure build
     build_programs decnet-vectors
-    DECNET_RULES_PATH=$TOP/workers/ttp/rules DECNET_ATTACK_CATALOG=$TOP/workers/ttp/attack/enterprise-attack.json \
-        DECNET_CACHE_DIR=$(cache_folder) attend "$(program decnet-vectors)" "$@"
+    tree_settings
+    DECNET_CACHE_DIR=$(cache_folder) attend "$(program decnet-vectors)" "$@"
 }
 
 # The derived tables of two databases, line by line. Exit status 0 equal, 1 different, 2 trouble.
@@ -29,11 +29,11 @@ run_compare() { # A B
     exit "$status"
 }
 
-# Benchmarks: NAME, then what it needs and what it shows. The program is tests/bench/bench_NAME.
+# Benchmarks: NAME, what it needs, what it shows. The program is tests/bench/NAME_bench, which tells its options.
 bench_table() {
     cat <<'END'
 ttp     postgres  ingest and tagging to committed rows, beside plain COPY
-engine  -         the rule engine alone: commands a second
+engine  -         COMMANDS [RULES]: the rule engine alone on a file of commands, beside bare hs_scan
 END
 }
 
@@ -42,7 +42,7 @@ run_bench() { # [NAME] [OPTION...]
     needs=$(bench_table | awk -v name="$name" '$1 == name { print $2 }')
     if [ -z "$needs" ]; then
         [ -z "$name" ] || say "run: there is no benchmark '$name'"
-        bench_table | sed 's/^/  /; s/ postgres / /; s/ - / /' >&2
+        bench_table | awk '{ name = $1; $1 = $2 = ""; printf "  %-10s%s\n", name, $0 }' >&2
         [ -z "$name" ] || exit 64
         return 0
     fi
@@ -52,13 +52,13 @@ run_bench() { # [NAME] [OPTION...]
     build release
     private_make
     mkdir -m 711 "$PRIVATE/scratch"
-    export DECNET_TEST_TMP=$PRIVATE/scratch
+    export DECNET_TEST_TMP=$PRIVATE/scratch DECNET_SOURCE_ROOT=$TOP
     if [ "$needs" = postgres ]; then
         postgres_start durable
         DECNET_TEST_PG=$(postgres_conninfo postgres postgres)
         export DECNET_TEST_PG
     fi
-    attend "$BUILD/release/tests/bench/bench_$name" "$@"
+    attend "$BUILD/release/tests/bench/${name}_bench" "$@"
 }
 
 run_fuzz() { # [NAME] [--seconds N]
