@@ -173,7 +173,8 @@ typedef struct BusConsumerStats {
  * hand BusPosition lists to the same code. Returns 0, or -EINVAL for a configuration that cannot work, with the
  * message in *ret_error (the caller frees). Does not wait for a broker. */
 int bus_consumer_open(const Config *config, const char *group, BusConsumer **ret, char **ret_error) must_check;
-void bus_consumer_close(BusConsumer *consumer); /* accepts NULL; records still held stay valid */
+/* Accepts NULL. Free all records before: librdkafka waits for them. */
+void bus_consumer_close(BusConsumer *consumer);
 static inline void bus_consumer_closep(BusConsumer **p)
 {
     bus_consumer_close(*p);
@@ -254,7 +255,7 @@ int bus_producer_send(BusProducer *producer, const BusTopic *topic, Str key, Str
 
 /* Make delivery calls for at most @timeout_ms; returns how many. */
 int bus_producer_poll(BusProducer *producer, int timeout_ms);
-/* The same until nothing is outstanding: 0, or BUS_E_TIMEOUT. */
+/* The same until nothing is outstanding: 0, or BUS_E_TIMEOUT (also early, when an outage is noticed). */
 int bus_producer_flush(BusProducer *producer, int timeout_ms) must_check;
 /* Readable when delivery calls wait; see bus_consumer_fd(). */
 int bus_producer_fd(const BusProducer *producer);
@@ -262,6 +263,7 @@ int bus_producer_fd(const BusProducer *producer);
 /* Taken by bus_producer_send() and without delivery call yet. */
 size_t bus_producer_outstanding(const BusProducer *producer);
 size_t bus_producer_outstanding_bytes(const BusProducer *producer);
-/* False from the moment that no broker answers or a record timed out, until a record is acknowledged. */
+/* False from the moment that no broker answers or a record was not acknowledged in time, until a broker answers again
+ * (asked once a second by bus_producer_poll()), and for ever after -ENOTRECOVERABLE. */
 bool bus_producer_healthy(const BusProducer *producer);
 const char *bus_producer_error(const BusProducer *producer);
