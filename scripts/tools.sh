@@ -110,7 +110,7 @@ run_fmt() {
 run_lint() {
     local failed=0
     packages_ensure build test
-    build clang # clang-tidy must see clang's command lines and the generated sources
+    build clang || failed=1 # clang-tidy must see clang's command lines and the generated sources
     lint_step clang-format lint_format || failed=1
     lint_step shellcheck lint_shell || failed=1
     lint_step mandoc lint_manuals || failed=1
