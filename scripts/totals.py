@@ -11,34 +11,35 @@ from pathlib import Path
 GOOD = ("OK", "EXPECTEDFAIL")
 
 
-def cases(junit):
-    """(suite, case, passed) of a JUnit file. A skipped case counts as failed: a test that did not run shows nothing."""
-    for suite in xml.parse(junit).getroot().iter("testsuite"):
-        for case in suite.iter("testcase"):
-            passed = all(case.find(tag) is None for tag in ("failure", "error", "skipped"))
-            yield case.get("classname") or suite.get("name"), case.get("name"), passed
+def programs(log):
+    """What meson says of each program: name to (good, words). JUnit shows a time-out or a crash as if nothing were wrong."""
+    runs = [json.loads(line) for line in log.read_text().splitlines()]
+    return {run["name"].split(" / ")[-1]:
+            (run["result"] in GOOD, f"{run['result'].lower()}, exit status {run['returncode']}") for run in runs}
 
 
-def silent_failures(log, failed):
-    """Programs that failed although each of their cases passed, or without any: a crash before or after the cases."""
-    for line in log.read_text().splitlines():
-        run = json.loads(line)
-        program = run["name"].split(" / ")[-1]
-        if run["result"] not in GOOD and not any(program in case for case in failed):
-            yield f"{program} ({run['result'].lower()}, exit status {run['returncode']})"
+def cases(junit, known):
+    """(program, case, good) of a JUnit file. A skipped case is not good: a test that did not run shows nothing."""
+    for case in xml.parse(junit).getroot().iter("testcase"):
+        good = all(case.find(tag) is None for tag in ("failure", "error", "skipped"))
+        _, _, program = case.get("classname").partition(".")
+        if program:
+            yield program, case.get("name"), good
+        else: # a program that reported no cases is one itself
+            yield case.get("name"), known[case.get("name")][1], good and known[case.get("name")][0]
 
 
 def main(folder):
     passed, failed = 0, []
     for junit in sorted(Path(folder).glob("*.xml")):
-        here = []
-        for suite, case, good in cases(junit):
-            if good:
-                passed += 1
-            else:
-                here.append(f"{suite}: {case}")
-        here += silent_failures(junit.with_suffix(".json"), here)
-        failed += [f"{junit.stem}: {name}" for name in here]
+        known = programs(junit.with_suffix(".json"))
+        found = list(cases(junit, known))
+        bad = [(program, case) for program, case, good in found if not good]
+        # Programs that ended badly although each of their cases was good.
+        bad += [(program, words) for program, (good, words) in known.items()
+                if not good and program not in (name for name, _ in bad)]
+        passed += sum(good for _, _, good in found)
+        failed += [f"{junit.stem} {program}: {case}" for program, case in bad]
     failed += (Path(folder) / "failed").read_text().splitlines()
     for name in failed:
         print(f"FAILED {name}")
