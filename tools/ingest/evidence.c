@@ -255,6 +255,8 @@ static size_t take_url(Scan *s, Str text, const Scheme *scheme)
     if (authority && split_authority((Str){rest.data, authority}, scheme->default_port, &host, &port) &&
         add_host(s, host, port)) {
         Str url = {text.data, start + path_end};
+        if (memchr(url.data, '$', url.len)) /* put together by the shell: the host is certain, the rest is not */
+            return url.len;
         add(s, PLACE_DOWNLOAD_URL, str_dup(s->arena, text_clip(text_sanitize(s->arena, url), LIMIT_URL_BYTES)));
     }
     return start + path_end;
