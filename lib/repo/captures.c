@@ -8,15 +8,16 @@ int credentials_upsert(Repo *repo, StoredCredential *rows, size_t n)
         .name = "credentials_upsert",
         .shape = SHAPE_ROWS,
         .sql = "WITH i AS (SELECT * FROM unnest($1::text[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[],"
-               "  $7::text[], $8::text[], $9::text[], $10::text[], $11::timestamptz[], $12::timestamptz[], $13::int[])"
+               "  $7::text[], $8::text[], $9::text[], $10::text[], $11::timestamptz[], $12::timestamptz[], $13::int[], "
+               "$14::jsonb[])"
                "  WITH ORDINALITY AS i (ip, attacker, decky, service, principal, kind, sha256, b64, printable, outcome,"
-               "   first_seen, last_seen, attempts, n)),"
+               "   first_seen, last_seen, attempts, fields, n)),"
                " up AS (INSERT INTO credentials AS c (attacker_ip, attacker_uuid, decky_name, service, principal, "
                "secret_kind,"
-               "  secret_sha256, secret_b64, secret_printable, outcome, first_seen, last_seen, attempt_count)"
+               "  secret_sha256, secret_b64, secret_printable, outcome, first_seen, last_seen, attempt_count, fields)"
                "  SELECT ip, attacker, decky, service, principal, kind, sha256, b64, printable, outcome, first_seen, "
                "last_seen,"
-               "   GREATEST(attempts, 1) FROM i ORDER BY ip, decky, service, kind, sha256, principal"
+               "   GREATEST(attempts, 1), fields FROM i ORDER BY ip, decky, service, kind, sha256, principal"
                "  ON CONFLICT ON CONSTRAINT uq_credentials_dedup DO UPDATE SET"
                "   attempt_count = c.attempt_count + (SELECT i.attempts FROM i WHERE i.ip = c.attacker_ip"
                "    AND i.decky = c.decky_name AND i.service = c.service AND i.kind = c.secret_kind"
@@ -44,7 +45,7 @@ int credentials_upsert(Repo *repo, StoredCredential *rows, size_t n)
              *kind = arg_array(&args, PG_TEXT), *sha256 = arg_array(&args, PG_TEXT), *b64 = arg_array(&args, PG_TEXT),
              *printable = arg_array(&args, PG_TEXT), *outcome = arg_array(&args, PG_TEXT),
              *first = arg_array(&args, PG_TIMESTAMPTZ), *last = arg_array(&args, PG_TIMESTAMPTZ),
-             *attempts = arg_array(&args, PG_INT4);
+             *attempts = arg_array(&args, PG_INT4), *fields = arg_array(&args, PG_JSONB);
     for (size_t i = 0; i < n; i++) {
         const StoredCredential *c = &rows[i];
         array_str(ip, c->attacker_ip);
@@ -60,6 +61,7 @@ int credentials_upsert(Repo *repo, StoredCredential *rows, size_t n)
         array_time(first, c->first_seen_us);
         array_time(last, c->last_seen_us);
         array_int4(attempts, (int32_t)MIN(c->attempts, INT32_MAX));
+        array_json(fields, c->fields.data ? c->fields : STR("{}"));
     }
     int r = repo_exec(repo, &upsert, &args, &result);
     for (int i = 0; r == 0 && i < PQntuples(result); i++) {
@@ -76,18 +78,17 @@ int bounties_upsert(Repo *repo, StoredBounty *rows, size_t n)
     static const Statement upsert = {
         .name = "bounties_upsert",
         .shape = SHAPE_ROWS,
-        .sql =
-            "WITH i AS (SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::jsonb[],"
-            "  $6::timestamptz[]) WITH ORDINALITY AS i (ip, decky, service, type, payload, time, n)),"
-            " up AS (INSERT INTO bounty AS b (attacker_ip, decky, service, bounty_type, payload, timestamp)"
-            "  SELECT ip, decky, service, type, payload, time FROM i ORDER BY type, ip, md5(payload::text)"
-            "  ON CONFLICT (bounty_type, attacker_ip, md5(payload::text),"
-            "   (CASE WHEN bounty_type = 'probe_relay' THEN decky ELSE '' END))"
-            "  DO UPDATE SET timestamp = EXCLUDED.timestamp, decky = EXCLUDED.decky, service = EXCLUDED.service"
-            "   WHERE (EXCLUDED.timestamp, EXCLUDED.decky, EXCLUDED.service) < (b.timestamp, b.decky, b.service)"
-            "  RETURNING attacker_ip, bounty_type, payload, xmax = 0 AS created)"
-            " SELECT i.n FROM i JOIN up ON up.attacker_ip = i.ip AND up.bounty_type = i.type AND up.payload = i.payload"
-            " WHERE up.created"};
+        .sql = "WITH i AS (SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::jsonb[],"
+               "  $6::timestamptz[]) WITH ORDINALITY AS i (ip, decky, service, type, payload, time, n)),"
+               " up AS (INSERT INTO bounty AS b (attacker_ip, decky, service, bounty_type, payload, timestamp)"
+               "  SELECT ip, decky, service, type, payload, time FROM i ORDER BY type, ip, md5(payload::text)"
+               "  ON CONFLICT (bounty_type, attacker_ip, md5(payload::text),"
+               "   (CASE WHEN bounty_type = 'probe_relay' THEN decky ELSE '' END))"
+               "  DO UPDATE SET timestamp = EXCLUDED.timestamp, decky = EXCLUDED.decky, service = EXCLUDED.service"
+               "   WHERE (EXCLUDED.timestamp, EXCLUDED.decky, EXCLUDED.service) < (b.timestamp, b.decky, b.service)"
+               "  RETURNING attacker_ip, bounty_type, payload, xmax = 0 AS created)"
+               " SELECT i.n, up.created FROM i JOIN up ON up.attacker_ip = i.ip AND up.bounty_type = i.type AND "
+               "up.payload = i.payload"};
     cleanup(args_free) Args args = {0};
     cleanup(pgresult_freep) PGresult *result = NULL;
 
@@ -97,7 +98,7 @@ int bounties_upsert(Repo *repo, StoredBounty *rows, size_t n)
              *type = arg_array(&args, PG_TEXT), *payload = arg_array(&args, PG_JSONB),
              *time = arg_array(&args, PG_TIMESTAMPTZ);
     for (size_t i = 0; i < n; i++) {
-        rows[i].created = false;
+        rows[i].created = rows[i].written = false;
         array_str(ip, rows[i].attacker_ip);
         array_str(decky, rows[i].decky);
         array_str(service, rows[i].service);
@@ -106,8 +107,11 @@ int bounties_upsert(Repo *repo, StoredBounty *rows, size_t n)
         array_time(time, rows[i].timestamp_us);
     }
     int r = repo_exec(repo, &upsert, &args, &result);
-    for (int i = 0; r == 0 && i < PQntuples(result); i++)
-        rows[res_int(result, i, 0) - 1].created = true;
+    for (int i = 0; r == 0 && i < PQntuples(result); i++) {
+        StoredBounty *b = &rows[res_int(result, i, 0) - 1];
+        b->written = true;
+        b->created = res_bool(result, i, 1);
+    }
     return r;
 }
 

@@ -12,6 +12,7 @@ typedef struct StoredCredential {
     Str secret_kind, secret_sha256, secret_b64, secret_printable;
     Str outcome; /* success, failure, observed */
     int64_t first_seen_us, last_seen_us;
+    Str fields;       /* JSON object of a new row; absent: {} */
     int64_t attempts; /* 0: only the outcome changes, unless the row is new: then it counts as 1 */
     /* out */
     bool created;
@@ -25,6 +26,7 @@ typedef struct StoredBounty {
     Str payload; /* JSON object */
     int64_t timestamp_us;
     bool created; /* out */
+    bool written; /* out: created, or moved to an earlier sighting */
 } StoredBounty;
 /* Keeps the earliest sighting. */
 int bounties_upsert(Repo *repo, StoredBounty *rows, size_t n) must_check;

@@ -491,6 +491,16 @@ size_t outbox_pending_bytes(const Outbox *o)
     return o->flying_bytes;
 }
 
+size_t outbox_outstanding(const Outbox *o)
+{
+    return bus_producer_outstanding(o->producer);
+}
+
+bool outbox_broker_healthy(const Outbox *o)
+{
+    return bus_producer_healthy(o->producer);
+}
+
 int outbox_drain(Outbox *o, Repo *repo, int timeout_ms)
 {
     int64_t until_us = clock_monotonic_us() + timeout_ms * US_PER_MS;
