@@ -28,9 +28,11 @@ static const Setting consumer_defaults[] = {
 };
 
 static const Setting producer_defaults[] = {
-    {"client.id", "decnet"},           {"log.configuration.warnings", "false"},
-    {"log.connection.close", "false"}, {"linger.ms", "20"},
-    {"message.timeout.ms", "120000"},  {"compression.codec", "lz4"},
+    {"client.id", "decnet"},
+    {"log.connection.close", "false"},
+    {"linger.ms", "20"},
+    {"message.timeout.ms", "120000"},
+    {"compression.codec", "lz4"},
     {"message.max.bytes", "1048588"}, /* Kafka's own default: dead letters may be larger than our events */
 };
 
