@@ -19,7 +19,6 @@ typedef struct Setting {
 /* The operator may change these. */
 static const Setting consumer_defaults[] = {
     {"client.id", "decnet"},
-    {"log.configuration.warnings", "false"}, /* one list of kafka.* serves consumers and producers */
     {"log.connection.close", "false"},
     /* Prefetch is bounded by bytes. A low count instead makes the fetcher sleep up to a second whenever its queue is
      * full (2.0.2 has no fetch.queue.backoff.ms): 10,000 records gave a quarter of the speed of 100,000. */
