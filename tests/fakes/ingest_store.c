@@ -37,7 +37,6 @@ struct IngestStore {
     AssemblyOptions options;
     CowrieOptions cowrie;
     Assembly *assembly;
-    AssemblyCounters counters; /* of assemblies that crashed */
     Row *tables[T_N];
     IngestCounts counts;
     int64_t watermark_us;
@@ -250,24 +249,42 @@ static void commit(IngestStore *st)
 
 /* --- loading --- */
 
-static void load_session(IngestStore *st, Arena *arena, const CowrieEvent *e)
+/* What has no column goes through the state, as in a database. */
+static void load_row(IngestStore *st, const Row *row)
 {
+    cleanup(arena_freep) Arena *arena = arena_new();
     char sid[UUID_TEXT_BYTES];
-    Row *row = find_row(st, T_SESSION, sid_key(&e->sid, sid));
+    SessionRow loaded = row->session;
 
-    if (!row)
-        return;
-    SessionRow loaded = row->session; /* what has no column goes through the state, as in a database */
-    Str state = session_state_encode(arena, &row->session);
-    if (!session_state_decode(arena, state, &loaded))
+    if (!session_state_decode(arena, session_state_encode(arena, &row->session), &loaded))
         abort();
     assembly_restore(st->assembly, &loaded);
     for (int64_t i = loaded.commands_sent; i < loaded.commands; i++) {
-        KEY("%s#%09lld", sid, (long long)i);
+        KEY("%s#%09lld", sid_key(&loaded.sid, sid), (long long)i);
         Row *command = find_row(st, T_COMMAND, key.data);
         if (!command)
             abort();
         assembly_restore_command(st->assembly, &loaded, command->command);
+    }
+}
+
+static void load_session(IngestStore *st, const CowrieEvent *e)
+{
+    char sid[UUID_TEXT_BYTES];
+    const Row *row = find_row(st, T_SESSION, sid_key(&e->sid, sid));
+
+    if (row && !assembly_knows(st->assembly, e))
+        load_row(st, row);
+}
+
+/* What a starting process must have in memory: nobody may ever send these sessions another line. */
+static void load_waiting(IngestStore *st)
+{
+    Row *row, *tmp;
+
+    HASH_ITER (hh, st->tables[T_SESSION], row, tmp) {
+        if (row->session.ended_at_us == TIME_NONE || row->session.pending)
+            load_row(st, row);
     }
 }
 
@@ -302,8 +319,7 @@ static void feed_chunk(IngestStore *st, const Str *lines, size_t n)
         n_events += reject == COWRIE_OK;
     }
     for (size_t i = 0; i < n_events; i++)
-        if (!assembly_knows(st->assembly, &events[i]))
-            load_session(st, arena, &events[i]);
+        load_session(st, &events[i]);
     for (size_t i = 0; i < n_events; i++)
         feed_event(st, &events[i]);
     commit(st);
@@ -349,6 +365,7 @@ void ingest_store_crash(IngestStore *st)
     assembly_free(st->assembly);
     st->assembly = assembly_new(&st->options);
     assembly_begin_source(st->assembly, st->watermark_us);
+    load_waiting(st);
 }
 
 IngestStore *ingest_store_new(const AssemblyOptions *options, const CowrieOptions *cowrie)

@@ -63,23 +63,35 @@ static void announce(Assembly *a, Session *s)
     r->pending = false;
 }
 
+static bool is_recorded(const SessionRow *r)
+{
+    return r->commands > 0 || r->shard_path.data;
+}
+
+/* The log row of a session that will not be announced is written at once, with the end itself: nothing brings a
+ * killed process back to it. */
+static void record_end(Assembly *a, Session *s)
+{
+    if (is_recorded(&s->row) && !s->row.pending && s->row.parts_sent == 0)
+        effects_session_recorded(&a->fx, &s->row, 1);
+}
+
 /* A closed session's waiting is over. */
 static void finish_session(Assembly *a, Session *s)
 {
-    bool recorded = s->row.commands > 0 || s->row.shard_path.data;
-
     sessions_done(&a->sessions, s);
-    if (recorded && (s->row.pending || s->row.parts_sent == 0))
+    if (!s->row.pending)
+        return;
+    if (is_recorded(&s->row))
         effects_session_recorded(&a->fx, &s->row, s->row.parts_sent + 1);
-    if (s->row.pending) {
-        announce(a, s);
-        sessions_mark_dirty(&a->sessions, s);
-    }
+    announce(a, s);
+    sessions_mark_dirty(&a->sessions, s);
 }
 
 static void close_idle(Assembly *a, Session *s)
 {
     close_session(a, s, "idle", s->row.last_event_at_us, -1);
+    record_end(a, s);
     sessions_mark_dirty(&a->sessions, s);
 }
 
@@ -222,6 +234,7 @@ static void apply_closed(Step *t)
     if (t->s->state != SESSION_OPEN)
         return;
     close_session(t->a, t->s, "closed", t->e->time_us, t->e->duration_s);
+    record_end(t->a, t->s);
     sessions_set_due(&t->a->sessions, t->s, due_time(t->a, t->s));
 }
 
@@ -463,6 +476,8 @@ bool assembly_flush(Assembly *a, size_t max_sessions)
     a->flushing = true;
     for (; max_sessions && (s = sessions_first_due(&a->sessions, &due_us)); max_sessions--) {
         sessions_mark_dirty(&a->sessions, s);
+        if (strcmp(s->row.ended_reason, "eof") == 0)
+            record_end(a, s);
         finish_session(a, s);
     }
     return a->sessions.heap.n > 0;

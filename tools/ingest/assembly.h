@@ -53,7 +53,8 @@ int64_t assembly_watermark_us(const Assembly *a); /* TIME_NONE before the first 
 
 /* True when the session of @event is in memory; else the writer looks whether the database has event->sid. */
 bool assembly_knows(const Assembly *a, const CowrieEvent *event);
-/* @row as the database has it; copied. Ignored when the session is in memory. */
+/* @row as the database has it; copied. Ignored when the session is in memory. A starting process restores all rows
+ * that are open or pending: a line for them may never come. */
 void assembly_restore(Assembly *a, const SessionRow *row);
 /* Text of a command of a restored session, of ordinal row->commands_sent and on, in order: only its size matters, for
  * where an event must be split. */
