@@ -338,9 +338,12 @@ static int caught_up(Worker *w, bool *ret)
     size_t n_due = 0;
 
     *ret = false;
-    if (partitions_goal_lag(w) > 0 || w->filling->n || !outbox_is_settled(w->outbox))
+    if (partitions_goal_lag(w) > 0 || w->filling->n)
         return 0;
     int r = repo_connect(w->repo);
+    r = r ? r : outbox_drain(w->outbox, w->repo, IDLE_POLL_MS); /* nothing to wait for: delete its rows at once */
+    if (r == 0 && !outbox_is_settled(w->outbox))
+        return 0;
     r = r ? r : outbox_row_count(w->repo, w->group, &rows, NULL);
     r = r ? r : deferred_due(w->repo, w->group, true, 1, due_ids, &n_due);
     *ret = r == 0 && rows == 0 && n_due == 0;
