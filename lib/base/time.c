@@ -55,6 +55,7 @@ static int parse_offset(const char *s, size_t n, int *ret_minutes)
 
 int time_parse(Str text, int64_t *ret_us, bool *ret_no_offset)
 {
+    const int64_t year_10000_us = INT64_C(253402300800) * US_PER_S;
     const char *s = text.data;
     int y, mo, d, h, mi, sec, offset_minutes;
     int64_t fraction_us = 0;
@@ -84,7 +85,7 @@ int time_parse(Str text, int64_t *ret_us, bool *ret_no_offset)
         *ret_no_offset = i == text.len;
     *ret_us = ((days_from_civil(y, mo, d) * 24 + h) * 60 + mi - offset_minutes) * 60 * US_PER_S + sec * US_PER_S +
               fraction_us;
-    return *ret_us < 0 ? -EINVAL : 0;
+    return *ret_us < 0 || *ret_us >= year_10000_us ? -EINVAL : 0; /* an offset or a leap second may lead out of range */
 }
 
 static char *put_digits(char *out, int value, int n)
