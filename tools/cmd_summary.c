@@ -100,11 +100,20 @@ static int print_json(const Ctl *ctl, const Names *names, const Summary *s)
 
 /* --- text --- */
 
+static void print_count(const char *before, int64_t n, const char *one, const char *many)
+{
+    printf("%s%lld %s", before, (long long)n, n == 1 ? one : many);
+}
+
 static void print_counts(const SummaryCounts *c)
 {
-    printf("%lld log lines, %lld attackers, %lld sessions (%lld announced), %lld commands, %lld tags\n",
-           (long long)c->lines, (long long)c->attackers, (long long)c->sessions, (long long)c->announced,
-           (long long)c->commands, (long long)c->tags);
+    print_count("", c->lines, "log line", "log lines");
+    print_count(", ", c->attackers, "attacker", "attackers");
+    print_count(", ", c->sessions, "session", "sessions");
+    printf(" (%lld announced)", (long long)c->announced);
+    print_count(", ", c->commands, "command", "commands");
+    print_count(", ", c->tags, "tag", "tags");
+    putchar('\n');
 }
 
 static void print_technique(const Names *names, const SummaryTechnique *t)
@@ -154,14 +163,13 @@ static void print_busiest(const Summary *s)
 
 int cmd_summary(int argc, char **argv)
 {
-    bool json = false;
+    cleanup(ctl_end) Ctl ctl = {0};
     const char *top_text = NULL;
     int64_t top = TOP_DEFAULT;
     const CliOption options[] = {
-        {"json", &json, NULL, "print one JSON object"},
+        {"json", &ctl.json, NULL, "print one JSON object"},
         {"top", NULL, &top_text, "N\tshow N attackers (10)"},
     };
-    cleanup(ctl_end) Ctl ctl = {0};
     cleanup(names_free) Names names = {0};
     Summary s = {0};
 
@@ -176,7 +184,7 @@ int cmd_summary(int argc, char **argv)
     if (code != 0)
         return code;
     names_load(&names, &ctl);
-    if (json)
+    if (ctl.json)
         return print_json(&ctl, &names, &s);
     print_counts(&s.counts);
     print_techniques(&names, &s);

@@ -11,7 +11,11 @@ static const Command commands[] = {
     {"migrate", "bring the database's schema up to date, or show where it is", cmd_migrate},
     {"ingest", "read honeypot logs: ingest cowrie FILE...", cmd_ingest},
     {"summary", "what the database knows: counts, techniques, busiest attackers", cmd_summary},
+    {"tags", "the techniques that a session or an attacker showed, and why", cmd_tags},
     {"dump", "the derived tables in a form that can be compared", cmd_dump},
+    {"positions", "how far each consumer group is; forget, set, resume", cmd_positions},
+    {"dlq", "dead letters: list, show, replay", cmd_dlq},
+    {"outbox", "events that wait for the broker", cmd_outbox},
 };
 
 static void print_help(void)

@@ -35,12 +35,20 @@ typedef struct Ctl {
     char **args; /* n_args positional arguments; borrowed from argv */
     int n_args;
     int code;     /* why ctl_begin() said no */
+    bool json;    /* for the option of that name, where a subcommand has it */
     Arena *arena; /* for whatever the subcommand reads */
 } Ctl;
 
 /* Reads configuration and options. False: help was shown or the command line is wrong; end with ctl->code. */
 bool ctl_begin(Ctl *ctl, int argc, char **argv, const CtlHelp *help, const CliOption *options, size_t n);
 void ctl_end(Ctl *ctl); /* use with cleanup(ctl_end) */
+
+/* What the first argument chooses, for subcommands that have several things to do. */
+typedef struct CtlAction {
+    const char *name;
+    int (*run)(Ctl *ctl); /* ctl->args[0] is the name; returns the exit status */
+} CtlAction;
+int ctl_act(Ctl *ctl, const CtlAction *actions, size_t n);
 
 /* 0, or an exit status after a message. ctl_connect_current() also wants every migration applied. */
 int ctl_connect(Ctl *ctl) must_check;
@@ -59,6 +67,9 @@ const char *ctl_plain(void);
 /* Attacker text for people: passwords masked, control characters and invalid bytes made visible, cut to @max_chars
  * with an ellipsis. */
 void ctl_show_command(Buf *out, Str command, size_t max_chars);
+
+/* The same without masking. */
+void ctl_show_bytes(Buf *out, Str bytes, size_t max_chars);
 
 /* A table whose columns are as wide as their widest cell; numbers stand to the right. */
 enum { CTL_TABLE_COLUMNS = 12 };

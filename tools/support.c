@@ -127,6 +127,23 @@ int ctl_fail_repo(const Ctl *ctl, int outcome)
     return ctl_fail(ctl, outcome == REPO_E_OPERATOR ? EXIT_OPERATOR : EXIT_FAILED, "%s", repo_error_text(ctl->repo));
 }
 
+int ctl_act(Ctl *ctl, const CtlAction *actions, size_t n)
+{
+    const char *names[OPTIONS_MAX], *word = ctl->n_args ? ctl->args[0] : NULL;
+
+    assert(n <= OPTIONS_MAX);
+    for (size_t i = 0; i < n; i++) {
+        names[i] = actions[i].name;
+        if (word && strcmp(word, names[i]) == 0)
+            return actions[i].run(ctl);
+    }
+    if (!word)
+        return ctl_usage(ctl, "what to do is missing");
+    const char *near = text_nearest(str_from(word), names, n, 3);
+    return ctl_usage(ctl, "'%s' is nothing to do%s%s%s", word, near ? "; did you mean '" : "", near ? near : "",
+                     near ? "'?" : "");
+}
+
 /* --- showing --- */
 
 static const char *escape(const char *sequence)
@@ -170,6 +187,14 @@ static uint32_t code_point(Str c)
     return v;
 }
 
+/* The valid character at the start of @s, or an absent Str: then its first byte stands for itself. */
+static Str first_char(Arena *scratch, Str s)
+{
+    uint8_t lead = (uint8_t)s.data[0];
+    Str c = {s.data, lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4};
+    return c.len <= s.len && text_sanitize(scratch, c).data == c.data ? c : (Str){0};
+}
+
 static void show_char(Buf *out, Str c)
 {
     static const struct {
@@ -190,20 +215,28 @@ static void show_char(Buf *out, Str c)
         buf_add_str(out, c);
 }
 
-void ctl_show_command(Buf *out, Str command, size_t max_chars)
+void ctl_show_bytes(Buf *out, Str bytes, size_t max_chars)
 {
     cleanup(arena_freep) Arena *scratch = arena_new();
+
+    for (size_t n = 0; bytes.len && n < max_chars; n++) {
+        Str c = first_char(scratch, bytes);
+        if (c.data)
+            show_char(out, c);
+        else
+            buf_printf(out, "\\x%02x", (uint8_t)bytes.data[0]);
+        bytes = (Str){bytes.data + MAX(c.len, (size_t)1), bytes.len - MAX(c.len, (size_t)1)};
+    }
+    if (bytes.len)
+        buf_add(out, "\xe2\x80\xa6");
+}
+
+void ctl_show_command(Buf *out, Str command, size_t max_chars)
+{
     cleanup(buf_free) Buf masked = {0};
 
     mask_command(&masked, command);
-    Str clean = text_sanitize(scratch, buf_str(&masked)), shown = text_clip_chars(clean, max_chars);
-    for (Str rest = shown; rest.len;) {
-        Str c = text_clip_chars(rest, 1);
-        show_char(out, c);
-        rest = (Str){rest.data + c.len, rest.len - c.len};
-    }
-    if (shown.len < clean.len)
-        buf_add(out, "\xe2\x80\xa6");
+    ctl_show_bytes(out, buf_str(&masked), max_chars);
 }
 
 void ctl_cell(CtlTable *t, const char *fmt, ...)
