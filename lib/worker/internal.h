@@ -75,7 +75,7 @@ struct Worker {
     int hold_tries;
     int64_t next_deferral_us, next_pause_check_us, next_watchdog_us, watchdog_us, next_work_us, next_status_us;
     double prepare_s, poll_s, apply_s; /* time shares, for the bench and /metrics */
-    int64_t started_us;
+    int64_t started_us, busy_from_us, busy_until_us; /* first record polled, last batch done */
 };
 
 /* --- partitions.c --- */

@@ -218,7 +218,8 @@ static int commit_filled(Worker *w)
     repo_set_idle(w->repo, fill_while_waiting, w);
     int64_t start_us = clock_monotonic_us();
     int r = batch_commit(w, b);
-    w->apply_s += (double)(clock_monotonic_us() - start_us) / 1e6;
+    w->busy_until_us = clock_monotonic_us();
+    w->apply_s += (double)(w->busy_until_us - start_us) / 1e6;
     repo_set_idle(w->repo, NULL, NULL);
     batch_reset(b);
     return r;
@@ -267,6 +268,8 @@ static int consume(Worker *w)
         return 0;
     int r = fill(w, 0);
     if (r == 0 && w->filling->n) {
+        if (w->busy_from_us == 0)
+            w->busy_from_us = w->filling->first_us;
         if (w->not_ready && !w->holding && !bus_consumer_is_away(w->consumer))
             worker_set_not_ready(w, NULL);
         r = commit_filled(w);

@@ -191,14 +191,15 @@ static void finish(Worker *w)
     close(w->signal_fd);
 }
 
-/* Where the time went, for whoever tunes: decnetctl bench reads this line. */
+/* Where the time went, for whoever tunes; the benchmark reads this line. */
 static void say_shares(const Worker *w)
 {
-    double total = (double)(clock_monotonic_us() - w->started_us) / 1e6;
+    double busy_s = (double)(w->busy_until_us - w->busy_from_us) / 1e6;
     log_info("time",
-             "seconds: total %.3f, poll %.3f, decode and match %.3f, transactions %.3f, of these waiting for "
-             "PostgreSQL %.3f",
-             total, w->poll_s, w->prepare_s, w->apply_s, w->repo ? repo_wait_seconds(w->repo) : 0.0);
+             "busy %.3f s from the first record to the last commit: poll %.3f, decode and match %.3f, transactions %.3f, of "
+             "these waiting for PostgreSQL %.3f; %.0f batches",
+             busy_s, w->poll_s, w->prepare_s, w->apply_s, w->repo ? repo_wait_seconds(w->repo) : 0.0,
+             metric_value(&worker_metrics.batches));
 }
 
 static int run(Worker *w)
