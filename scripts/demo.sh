@@ -63,7 +63,8 @@ demo_open() { # KEEP-or-empty
         environment_start
     fi
     environment_enter
-    attend "$(program decnetctl)" migrate >&2
+    attend "$(program decnetctl)" migrate >"$PRIVATE/migrate.log"
+    step schema "$(tail -n 1 "$PRIVATE/migrate.log" | tr -s ' ')"
     private_psql -d decnet -f "$TOP/deploy/roles.sql" >"$PRIVATE/roles.log" 2>&1 || {
         show_log roles
         die "deploy/roles.sql failed"
@@ -76,6 +77,7 @@ demo_process() { # FILE...
     started=$(now_us)
     attend "$(program decnetctl)" summary --json >"$PRIVATE/before.json"
     worker_start
+    worker_await
     demo_ingest "$@"
     DEMO_SECONDS+=(ingest "$(seconds_since "$started")")
     started=$(now_us)
@@ -95,6 +97,21 @@ worker_start() {
     rm -f -- "$PRIVATE/metrics"
     DECNET_METRICS_LISTEN=127.0.0.1:0 DECNET_METRICS_PORT_FILE=$PRIVATE/metrics \
         as_role decnet_ttp spawn worker "$(program decnet-ttp)" --solo
+}
+
+# Until the worker has taken its partitions: from then on the ingester knows whom to wait for. One that dies before is
+# noticed by demo_ingest.
+worker_await() {
+    local tenths
+    for ((tenths = 0; tenths < 300; tenths++)); do
+        if [ "$(private_psql -d decnet -At -c 'SELECT count(*) FROM decnet.consumer_position')" != 0 ]; then
+            return 0
+        fi
+        process_started "$SPAWNED" >/dev/null || return 0
+        sleep 0.1
+    done
+    show_log worker
+    die "the ttp worker did not get ready"
 }
 
 worker_stop() {
@@ -129,6 +146,7 @@ demo_report() { # JSON-or-empty
         return
     fi
     attend "$(program decnetctl)" summary
+    echo
     python3 -B "$TOP/scripts/report.py" text "$PRIVATE" "${DEMO_SECONDS[@]}"
 }
 

@@ -41,6 +41,8 @@ decnet-ttp)
     [ -z "${FAKE_WORKER_FAILS:-}" ] || { echo 'a broken rule' >&2 && exit 78; }
     [ "$(ask 'SELECT current_user')" = decnet_ttp ]
     case "$*" in *--once*) exit 0 ;; esac
+    ask "INSERT INTO decnet.consumer_position (group_name, topic, partition, next_offset, cluster_id)
+         VALUES ('ttp', 'attacker.session.ended', 0, 0, 'c') ON CONFLICT DO NOTHING"
     exec sleep 1000
     ;;
 decnetctl)
