@@ -43,8 +43,8 @@ demo_check_files() { # FILE...: before anything is installed or started
     *:*) die "the folder $TOP has ':' in its name, which separates folders in rules_path; move the project" ;;
     esac
     for file in "$@"; do
-        if [ "$file" != - ] && { [ ! -r "$file" ] || [ -d "$file" ]; }; then
-            die "cannot read the file '$file'"
+        if [ "$file" != - ] && [ ! -r "$file" ]; then
+            die "cannot read '$file'"
         fi
     done
 }
@@ -158,7 +158,7 @@ demo_what_next() { # KEEP-or-empty
 Left running. What to try next:
   ./run demo --keep FILE…                    add your own Cowrie logs to it
   ./run decnetctl tags ADDRESS               what one attacker showed, and which rule saw it
-  eval "$(./run env)"; psql; decnetctl help  work with it yourself
+  eval "$(./run env)"                        so that psql, kcat and decnetctl reach it
   ./run stop                                 end it and remove its data
 END
     else
