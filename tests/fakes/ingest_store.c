@@ -3,9 +3,9 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <uthash.h>
 
 #include "base/limits.h"
+#include "ingest/table.h"
 
 typedef enum Table {
     T_LOG,

@@ -3,7 +3,8 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <uthash.h>
+
+#include "table.h"
 
 /* Key bytes begin with the kind and join parts with NUL, which repaired text never holds. */
 typedef struct FoldEntry {

@@ -2,9 +2,8 @@
  * of them is decided in assembly.c. */
 #pragma once
 
-#include <uthash.h>
-
 #include "session.h"
+#include "table.h"
 
 typedef enum SessionState {
     SESSION_OPEN,
