@@ -110,7 +110,7 @@ static Queue *queue_of(Backlog *b, const BusTopic *topic, Str key)
 
 static void queue_push(Queue *q, size_t bytes)
 {
-    if (q->first + q->n == q->cap) {
+    if (q->first > 0 && q->first + q->n == q->cap) {
         memmove(q->sizes, q->sizes + q->first, q->n * sizeof(*q->sizes));
         q->first = 0;
     }
