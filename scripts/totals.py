@@ -11,10 +11,15 @@ from pathlib import Path
 GOOD = ("OK", "EXPECTEDFAIL")
 
 
+def plain(name):
+    """Meson puts project and suite before a name when there are several suites: "project:suite / name"."""
+    return name.split(" / ")[-1]
+
+
 def programs(log):
     """What meson says of each program: name to (good, words). JUnit shows a time-out or a crash as if nothing were wrong."""
     runs = [json.loads(line) for line in log.read_text().splitlines()]
-    return {run["name"].split(" / ")[-1]:
+    return {plain(run["name"]):
             (run["result"] in GOOD, f"{run['result'].lower()}, exit status {run['returncode']}") for run in runs}
 
 
@@ -24,9 +29,10 @@ def cases(junit, known):
         good = all(case.find(tag) is None for tag in ("failure", "error", "skipped"))
         _, _, program = case.get("classname").partition(".")
         if program:
-            yield program, case.get("name"), good
+            yield plain(program), case.get("name"), good
         else: # a program that reported no cases is one itself
-            yield case.get("name"), known[case.get("name")][1], good and known[case.get("name")][0]
+            program = plain(case.get("name"))
+            yield program, known[program][1], good and known[program][0]
 
 
 def main(folder):
