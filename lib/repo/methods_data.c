@@ -1,0 +1,117 @@
+/* Dictionaries: from what a caller gives to an object whose every member PostgreSQL takes. */
+#include <string.h>
+
+#include "methods.h"
+
+static const char *const type_words[] = {
+    [COLUMN_TEXT] = "text",        [COLUMN_IP] = "text",         [COLUMN_UUID] = "a uuid",
+    [COLUMN_INT] = "an integer",   [COLUMN_DOUBLE] = "a number", [COLUMN_BOOL] = "a boolean",
+    [COLUMN_TIME] = "a time",      [COLUMN_JSON] = "JSON",       [COLUMN_JSON_OR_STRING] = "JSON",
+    [COLUMN_OBJECT] = "an object",
+};
+
+static bool write_text(const Column *c, Str text, JsonWriter *w)
+{
+    char spelled[MAX(MAX(UUID_TEXT_BYTES, TIME_TEXT_BYTES), IP_TEXT_BYTES)];
+    Uuid uuid;
+    int64_t us;
+
+    if (!text.data)
+        return false;
+    switch (c->type) {
+    case COLUMN_IP:
+        if (ip_canonical(text, spelled))
+            text = str_from(spelled);
+        break;
+    case COLUMN_UUID:
+        if (!uuid_parse_text(text, &uuid))
+            return false;
+        uuid_format(spelled, &uuid);
+        text = str_from(spelled);
+        break;
+    case COLUMN_TIME:
+        if (time_parse(text, &us, NULL) != 0)
+            return false;
+        time_format(spelled, us);
+        text = str_from(spelled);
+        break;
+    default:
+        break;
+    }
+    json_value_str(w, c->max_chars ? text_clip_chars(text, c->max_chars) : text);
+    return true;
+}
+
+/* Callers pass native JSON, or text that holds it. */
+static bool write_json(const Column *c, json_object *value, JsonWriter *w)
+{
+    Str text = json_str(value);
+    cleanup(json_putp) json_object *parsed = text.data ? json_parse(text) : NULL;
+    bool is_null_text = text.data && str_eq(text_trim(text), STR("null"));
+
+    if (!text.data || parsed || is_null_text)
+        json_value_object(w, text.data ? parsed : value);
+    else if (c->type == COLUMN_JSON_OR_STRING)
+        json_value_str(w, text);
+    else
+        return false;
+    return true;
+}
+
+static bool write_value(const Column *c, json_object *value, JsonWriter *w)
+{
+    json_type is = json_object_get_type(value);
+
+    switch (c->type) {
+    case COLUMN_TEXT:
+    case COLUMN_IP:
+    case COLUMN_UUID:
+    case COLUMN_TIME:
+        return write_text(c, json_str(value), w);
+    case COLUMN_INT:
+        if (is != json_type_int)
+            return false;
+        break;
+    case COLUMN_DOUBLE:
+        if (is != json_type_int && is != json_type_double)
+            return false;
+        break;
+    case COLUMN_BOOL:
+        if (is != json_type_boolean)
+            return false;
+        break;
+    case COLUMN_OBJECT:
+        if (is != json_type_object)
+            return false;
+        break;
+    case COLUMN_JSON:
+    case COLUMN_JSON_OR_STRING:
+        return write_json(c, value, w);
+    }
+    json_value_object(w, value);
+    return true;
+}
+
+int data_write(const MethodCall *call, const char *where, json_object *data, const Column *columns, size_t n,
+               JsonWriter *w)
+{
+    json_begin_object(w);
+    for (size_t i = 0; i < n; i++) {
+        const Column *c = &columns[i];
+        json_object *value = NULL;
+        bool given = json_object_object_get_ex(data, c->name, &value);
+        if (!given && (c->flags & COLUMN_REQUIRED))
+            return method_invalid(call, "%s: key %s is missing", where, c->name);
+        if (!given)
+            continue;
+        json_key(w, c->name);
+        if (!value && !(c->flags & COLUMN_NULLABLE))
+            return method_invalid(call, "%s: %s must not be null", where, c->name);
+        if (!value)
+            json_value_null(w);
+        else if (!write_value(c, value, w))
+            return method_invalid(call, "%s: %s must be %s", where, c->name, type_words[c->type]);
+    }
+    json_end_object(w);
+    return 0;
+}
