@@ -13,9 +13,9 @@ typedef NameValue EventHeader;
 
 typedef struct EventEnvelope {
     Uuid event_id;
-    Str type;            /* Kafka topic without prefix */
+    Str type;               /* Kafka topic without prefix */
     int64_t occurred_at_us; /* payload `occurred_at`, else the record's timestamp */
-    int schema_major;    /* 1 */
+    int schema_major;       /* 1 */
 } EventEnvelope;
 
 /* Why a payload was refused. The text of event_reject_name() is the dead letter's reason. */
@@ -43,11 +43,11 @@ Uuid event_id(Str type, const Str *parts, size_t n_parts);
 
 /* --- attacker.session.ended --- */
 typedef struct EventCommand {
-    Str text;      /* as sent, not yet cut */
-    Str source_id; /* element id, else "<session source id>#cmd<index>"; absent when neither is known yet */
-    size_t index;  /* in the producer's array, skipped elements counted: event_command_source_id() */
-    int64_t ts_us; /* TIME_NONE when absent */
-    Str decky_id;  /* the element's own, else the session's; absent when neither */
+    Str text;                /* as sent, not yet cut */
+    Str source_id;           /* element id, else "<session source id>#cmd<index>"; absent when neither is known yet */
+    size_t index;            /* in the producer's array, skipped elements counted: event_command_source_id() */
+    int64_t ts_us;           /* TIME_NONE when absent */
+    Str decky_id;            /* the element's own, else the session's; absent when neither */
     Str uid, user, src, pwd; /* absent when not strings */
     bool errored;
 } EventCommand;
@@ -58,7 +58,7 @@ typedef struct EventArtifact {
 
 typedef struct SessionEnded {
     Str session_id; /* a number becomes its text; absent when null */
-    Str source_id;  /* first id that the payload carries (contract ttp 1.4); absent: the attacker's uuid, once resolved */
+    Str source_id;  /* first id that the payload carries (contract ttp 1.4); absent: the attacker's uuid, once known */
     Uuid attacker_uuid;
     bool has_attacker_uuid;
     char attacker_ip[IP_TEXT_BYTES]; /* canonical; "" when absent or no address */
@@ -129,9 +129,9 @@ typedef struct EventTag {
 typedef struct TagEvent {
     Uuid attacker_uuid;
     bool has_attacker_uuid;
-    Str session_id;        /* absent for intel tags */
+    Str session_id; /* absent for intel tags */
     int64_t occurred_at_us;
-    const EventTag *tags;  /* at most LIMIT_EVENT_TAGS */
+    const EventTag *tags; /* at most LIMIT_EVENT_TAGS */
     size_t n_tags;
 } TagEvent;
 
