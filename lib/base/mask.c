@@ -149,7 +149,7 @@ static Str unquoted(Str s)
 /* @name stands in the blank-separated @list, whatever the case. */
 static bool in_list(Str name, const char *list)
 {
-    for (const char *p = list; name.len && (p = strcasestr(p, " ")) && p[1]; p++) {
+    for (const char *p = list; name.len && (p = strchr(p, ' ')) && p[1]; p++) {
         size_t len = strcspn(p + 1, " ");
         if (len == name.len && strncasecmp(p + 1, name.data, len) == 0)
             return true;
@@ -211,6 +211,7 @@ static Str segment_name(const Tokens *t, const Segment *s)
 static void mark_options(Tokens *t, const Segment *s)
 {
     Str name = segment_name(t, s);
+    bool used[ARRAY_SIZE(option_rules)] = {false}; /* behind it may stand another command, with options of its own */
 
     for (size_t i = s->name + 1; i < s->to; i++) {
         Str word = t->items[i].text;
@@ -222,8 +223,9 @@ static void mark_options(Tokens *t, const Segment *s)
         for (size_t k = 0; k < ARRAY_SIZE(option_rules); k++) {
             const OptionRule *rule = &option_rules[k];
             size_t len = strlen(rule->option);
-            if (!str_starts(word, rule->option) || !in_list(name, rule->commands))
+            if (used[k] || !str_starts(word, rule->option) || !in_list(name, rule->commands))
                 continue;
+            used[k] = true;
             if (word.len > len && (rule->form & ATTACHED) && !rule->keep_until)
                 mark(&t->items[i], len);
             else if (word.len > len && (rule->form & ATTACHED))
@@ -254,12 +256,13 @@ static void mark_words(Tokens *t, size_t from, size_t to, char until)
             mark_after(&t->items[i], until, true);
 }
 
-/* Everything that is echoed in the pipeline that ends before token @end, groups in parentheses included. */
-static void mark_feeders(Tokens *t, size_t end, char until)
+/* Everything that is echoed in the pipeline that ends before token @end, groups in parentheses included; what stands
+ * before @behind went to an earlier reader. */
+static void mark_feeders(Tokens *t, size_t behind, size_t end, char until)
 {
     size_t depth = 0, from = end, word_end = end;
 
-    while (from > 0) {
+    while (from > behind) {
         TokenKind kind = t->items[from - 1].kind;
         if (kind == TOKEN_OPEN && depth == 0)
             break;
@@ -268,16 +271,19 @@ static void mark_feeders(Tokens *t, size_t end, char until)
         depth += kind == TOKEN_CLOSE;
         depth -= kind == TOKEN_OPEN;
         from--;
-        if (kind != TOKEN_WORD)
-            word_end = from;
-        else if (in_list(command_name(t->items[from].text), feeding_commands))
+        bool feeds = kind == TOKEN_WORD && in_list(command_name(t->items[from].text), feeding_commands);
+        if (feeds)
             mark_words(t, from + 1, word_end, until);
+        if (feeds || kind != TOKEN_WORD)
+            word_end = from;
     }
 }
 
-/* <<< word, or the lines of a here-document. */
-static void mark_here(Tokens *t, const Segment *s, char until)
+/* <<< word, or the lines of a here-document. Returns the token behind them. */
+static size_t mark_here(Tokens *t, const Segment *s, char until)
 {
+    size_t end = s->to;
+
     for (size_t i = s->from; i < s->to; i++) {
         Str word = t->items[i].text;
         if (str_eq(word, STR("<<<")) && i + 1 < s->to) {
@@ -288,10 +294,11 @@ static void mark_here(Tokens *t, const Segment *s, char until)
             Str tag = word.len > 2 ? (Str){word.data + 2, word.len - 2} : i + 1 < s->to ? t->items[i + 1].text : word;
             if (tag.len && tag.data[0] == '-')
                 tag = (Str){tag.data + 1, tag.len - 1};
-            for (size_t k = s->to; k < t->n && !str_eq(t->items[k].text, unquoted(tag)); k++)
-                mark_words(t, k, k + 1, until);
+            for (; end < t->n && !str_eq(t->items[end].text, unquoted(tag)); end++)
+                mark_words(t, end, end + 1, until);
         }
     }
+    return end;
 }
 
 static bool is_assignment(Str word)
@@ -302,6 +309,8 @@ static bool is_assignment(Str word)
 
 static void mark_secrets(Tokens *t)
 {
+    size_t behind = 0;
+
     for (size_t i = 0; i < t->n;) {
         Segment s = {.from = i, .to = i, .name = i};
         while (s.to < t->n && t->items[s.to].kind == TOKEN_WORD)
@@ -314,10 +323,10 @@ static void mark_secrets(Tokens *t)
         if (reads_secret(t, &s)) {
             char until = str_eq_cstr(segment_name(t, &s), "chpasswd") ? ':' : '\0';
             if (i && t->items[i - 1].kind == TOKEN_PIPE)
-                mark_feeders(t, i - 1, until);
-            mark_here(t, &s, until);
+                mark_feeders(t, behind, i - 1, until);
+            behind = s.to = mark_here(t, &s, until);
         }
-        i = MAX(s.to, i) + 1;
+        i = s.to + 1;
     }
 }
 
@@ -404,6 +413,8 @@ static Carry write_plain(Buf *out, Str s)
             bool scheme_only = in_list(value, " basic bearer digest negotiate ");
             if (value.len)
                 buf_add(out, MASK_TEXT);
+            if (value.len && (value.data[value.len - 1] == '"' || value.data[value.len - 1] == '\''))
+                buf_add_char(out, value.data[value.len - 1]);
             return value.len == 0 ? CARRY_REST : scheme_only ? CARRY_NEXT : CARRY_NONE;
         }
         if (!is_secret_name(name))
@@ -458,8 +469,12 @@ static void write_command(Buf *out, Str s, int depth)
             buf_add_str(out, token->text);
             continue;
         }
-        if (carry == CARRY_NEXT)
-            mark(token, 0);
+        if (carry == CARRY_NEXT && !token->secret) {
+            size_t len = write_value(out, token->text);
+            buf_add_str(out, (Str){token->text.data + len, token->text.len - len});
+            carry = CARRY_NONE;
+            continue;
+        }
         carry = write_word(out, token, depth);
     }
     buf_add_str(out, (Str){at, (size_t)(s.data + s.len - at)});
