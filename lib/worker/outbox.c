@@ -337,8 +337,9 @@ void outbox_set_gate(Outbox *o, OutboxGate gate, void *arg)
 
 void outbox_committed(Outbox *o)
 {
-    memmove(o->acked, o->acked + o->n_deleting, (o->n_acked - o->n_deleting) * sizeof(*o->acked));
     o->n_acked -= o->n_deleting;
+    if (o->n_acked > 0)
+        memmove(o->acked, o->acked + o->n_deleting, o->n_acked * sizeof(*o->acked));
     o->n_deleting = 0;
     o->oldest_acked_us = clock_monotonic_us();
     while (o->collected) {
