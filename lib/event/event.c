@@ -83,14 +83,6 @@ EventReject event_envelope(const EventHeader *headers, size_t n_headers, json_ob
     Str header_type = header_value(headers, n_headers, "decnet-event-type");
     EventEnvelope e = {.type = header_type.len ? header_type : type, .schema_major = SCHEMA_MAJOR};
 
-    if (!version.data) {
-        json_object *member = json_member(payload, "schema_version");
-        version = payload_id_text(member);
-        if (member && !version.data)
-            return EVENT_SCHEMA;
-    }
-    if (version.data && schema_major(version, &e.schema_major) != EVENT_OK)
-        return EVENT_SCHEMA;
     if (!uuid_parse_text(header_value(headers, n_headers, "decnet-event-id"), &e.event_id) &&
         !payload_uuid(payload, "event_id", &e.event_id))
         e.event_id = id_from_coordinates(type, partition, offset);
@@ -98,7 +90,13 @@ EventReject event_envelope(const EventHeader *headers, size_t n_headers, json_ob
     if (e.occurred_at_us == TIME_NONE)
         e.occurred_at_us = timestamp_us;
     *ret = e;
-    return EVENT_OK;
+    if (!version.data) {
+        json_object *member = json_member(payload, "schema_version");
+        version = payload_id_text(member);
+        if (member && !version.data)
+            return EVENT_SCHEMA;
+    }
+    return version.data ? schema_major(version, &ret->schema_major) : EVENT_OK;
 }
 
 void payload_begin(JsonWriter *w, const Uuid *id, int64_t occurred_at_us)

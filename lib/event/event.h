@@ -34,7 +34,8 @@ EventReject event_payload_parse(Str value, json_object **ret_payload) must_check
 
 /* Envelope of a record: headers first, then the payload's own event_id and schema_version, then derived from the
  * coordinates ("<type>|<partition>|<offset>"). What a header or member holds in a wrong form counts as absent, except
- * a schema version, which is refused. @payload may be NULL. *ret borrows from headers and @type. */
+ * a schema version, which is refused. @payload may be NULL. *ret borrows from headers and @type, and is filled in any
+ * case: what is refused has an id as well. */
 EventReject event_envelope(const EventHeader *headers, size_t n_headers, json_object *payload, Str type,
                            int32_t partition, int64_t offset, int64_t timestamp_us, EventEnvelope *ret) must_check;
 
