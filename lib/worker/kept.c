@@ -135,7 +135,7 @@ int kept_write(Worker *w, Batch *b)
 
     for (size_t i = b->begin; i < b->end; i++) {
         WorkerEvent *e = &b->events[i];
-        if (e->state == EVENT_DEFERRED && b->deferred_ids && (size_t)e->attempts + 1 >= ARRAY_SIZE(delays_us) + 1)
+        if (e->state == EVENT_DEFERRED && b->deferred_ids && (size_t)e->attempts + 1 >= ARRAY_SIZE(delays_us))
             event_refuse(e, "unresolved_attacker", "no row of this attacker appeared in over an hour");
         any |= e->state == EVENT_DEFERRED || e->state == EVENT_DEAD;
     }
