@@ -352,6 +352,23 @@ Test(cowrie_assembly, flush_goes_by_end_time_in_pieces)
     cr_assert_not(assembly_flush(assembly, 2));
 }
 
+Test(cowrie_assembly, what_is_due_together_goes_by_due_time_and_then_by_sid)
+{
+    for (int i = 0; i < 12; i++) {
+        const char *session = arena_printf(arena, "s%d", i);
+        say(session, 0, "command.input", "\"input\":\"id\"");
+        say(session, i < 6 ? 5 : 4, "session.closed", "");
+    }
+    say("later", 1000, "session.connect", "");
+    const Effects *fx = effects();
+    cr_assert_eq(fx->announcements.n, 12);
+    for (size_t i = 1; i < fx->announcements.n; i++) {
+        const SessionRow *before = fx->announcements.items[i - 1].row, *row = fx->announcements.items[i].row;
+        cr_assert_leq(before->ended_at_us, row->ended_at_us);
+        cr_assert(before->ended_at_us < row->ended_at_us || uuid_cmp(&before->sid, &row->sid) < 0);
+    }
+}
+
 Test(cowrie_assembly, full_memory_ends_the_session_that_is_silent_the_longest)
 {
     AssemblyOptions options = {.grace_us = GRACE_S * US_PER_S, .max_sessions = 3};
@@ -583,11 +600,12 @@ Test(cowrie_assembly, large_sessions_are_split_into_parts_that_fit)
     cleanup(buf_free) Buf text = {0};
 
     buf_add(&text, "\"input\":\"");
-    for (int i = 0; i < 3000; i++)
-        buf_add(&text, "\\u0001\\\"\\\\\xc3\xbc"); /* everything that is written longer than it is */
+    for (int i = 0; i < 60000; i++) /* six bytes each when written: two such commands nearly fill an event */
+        buf_add(&text, "\\u0001");
+    buf_add(&text, "\\\"\\\\\xc3\xbc");
     buf_add(&text, "\"");
     say("big", 0, "login.success", "\"username\":\"\\u0001\\u0002\",\"password\":\"\"");
-    for (int i = 0; i < 60; i++)
+    for (int i = 0; i < 21; i++)
         say("big", i, "command.input", text.data);
     for (int i = 0; i < 12000; i++)
         say("long", 61, "command.input", "\"input\":\"w\"");
@@ -603,8 +621,8 @@ Test(cowrie_assembly, large_sessions_are_split_into_parts_that_fit)
         to = a->to;
         cr_assert_leq(event_bytes(a, fx), LIMIT_EVENT_BYTES);
     }
-    cr_assert_eq(to, 60);
-    cr_assert_gt(last_part, 1);
+    cr_assert_eq(to, 21);
+    cr_assert_eq(last_part, 11, "and no more parts than needed");
     to = 0;
     for (size_t i = 0; i < fx->announcements.n; i++) {
         const Announcement *a = &fx->announcements.items[i];
