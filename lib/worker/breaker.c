@@ -8,11 +8,19 @@
 
 enum { CHECK_EVERY_US = 1000000 };
 
+/* What PostgreSQL says of a value may quote it, and that is attacker text: the table has it, the log does not. */
+static const char *spoken_cause(const WorkerEvent *e)
+{
+    return *e->sqlstate ? e->sqlstate : e->message;
+}
+
 void breaker_note(Worker *w, const Batch *b)
 {
     Breaker *k = &w->breaker;
     for (size_t i = b->begin; i < b->end; i++) {
         EventState state = b->events[i].state;
+        if (state == EVENT_GONE) /* counted by the member that finished it */
+            continue;
         bool dead = state == EVENT_DEAD;
         metric_add(dead                      ? &worker_metrics.dead
                    : state == EVENT_DEFERRED ? &worker_metrics.deferred
@@ -23,7 +31,7 @@ void breaker_note(Worker *w, const Batch *b)
                 {"DECNET_TOPIC", b->events[i].topic->name}, {"DECNET_REASON", b->events[i].reason}, {0}};
             log_write(LOG_LEVEL_WARNING, "dead_letter", fields,
                       "a record became a dead letter: %s (%s); see: decnetctl dlq list", b->events[i].reason,
-                      b->events[i].message);
+                      spoken_cause(&b->events[i]));
         }
         k->n_dead += (size_t)dead - (size_t)k->dead[k->at];
         k->dead[k->at] = dead;
@@ -50,16 +58,23 @@ static int look(Worker *w)
     r = r ? r : pause_get(w->repo, arena, w->group, &paused, &reason);
     if (r != 0)
         return r == REPO_E_RETRY ? 0 : worker_fail_repo(w, r);
+    if (paused && w->once)
+        return worker_fail(w, 78,
+                           "group %s is paused: " STR_FMT "; look at decnetctl dlq list, then: decnetctl positions "
+                           "resume %s",
+                           w->group, STR_ARG(reason), w->group);
     if (paused && !w->paused) {
         log_err("paused",
                 "group %s is paused: " STR_FMT "; look at decnetctl dlq list, then: decnetctl positions resume %s",
                 w->group, STR_ARG(reason), w->group);
         worker_set_not_ready(w, "paused");
-        (void)!bus_consumer_pause_all(w->consumer);
+        if (w->consumer)
+            (void)!bus_consumer_pause_all(w->consumer);
     } else if (!paused && w->paused) {
         log_notice("resumed", "group %s goes on", w->group);
         worker_set_not_ready(w, NULL);
-        (void)!bus_consumer_resume_all(w->consumer);
+        if (w->consumer)
+            (void)!bus_consumer_resume_all(w->consumer);
     }
     w->paused = paused;
     return 0;

@@ -45,7 +45,7 @@ static KeptRecord kept_of(Worker *w, const WorkerEvent *e, int64_t now_us)
         .headers_json = headers_json(w->scratch, e->headers, e->n_headers),
         .wait_ip = e->wait_ip,
         .wait_uuid = uuid_is_zero(&e->wait_uuid) ? NULL : &e->wait_uuid,
-        .attempts = e->attempts,
+        .attempts = e->deferred_id ? e->attempts + 2 : 1, /* the first try, those of the timetable, this one */
         .reason = e->reason,
         .sqlstate = e->sqlstate,
         .message = e->message,
@@ -78,7 +78,7 @@ static void emit_dead(Worker *w, const WorkerEvent *e, const KeptRecord *k, int6
         (EventHeader){STR("decnet-orig-offset"), str_from(arena_printf(w->scratch, "%lld", (long long)e->offset))};
     headers[n++] = (EventHeader){STR("decnet-error"), str_from(e->reason)};
     headers[n++] = (EventHeader){STR("decnet-error-at"), str_from(at)};
-    headers[n++] = (EventHeader){STR("decnet-attempt"), str_from(arena_printf(w->scratch, "%d", MAX(e->attempts, 1)))};
+    headers[n++] = (EventHeader){STR("decnet-attempt"), str_from(arena_printf(w->scratch, "%d", k->attempts))};
     if (!fits)
         headers[n++] = (EventHeader){STR("decnet-value"), STR("too large; see table dead_letter")};
     outbox_add_raw(w->outbox, dlq->name, e->key, fits ? e->value : STR(""), headers, n);
