@@ -73,6 +73,8 @@ struct Worker {
     bool ready_sent, paused, holding;
     char *not_ready; /* why /readyz is red; NULL: green */
     int hold_tries;
+    int poll_outcome; /* of the consumer, met while a batch was being written or held; fill() deals with it */
+    int64_t stop_by_us; /* after the first signal: the end of patience */
     int64_t next_deferral_us, next_pause_check_us, next_watchdog_us, watchdog_us, next_work_us, next_status_us;
     double prepare_s, poll_s, apply_s; /* time shares, for the bench and /metrics */
     int64_t started_us, busy_from_us, busy_until_us; /* first record polled, last batch done */

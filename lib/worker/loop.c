@@ -15,7 +15,8 @@ enum {
     DEFERRAL_EVERY_US = 1000000,
     HOLD_FIRST_MS = 100,
     HOLD_MAX_MS = 30000,
-    DRAIN_MS = 5000,
+    STOP_MS = 5000,  /* design 8: from the first signal to the end */
+    DRAIN_MS = 4000, /* of these for what is published and not yet acknowledged */
     STATUS_EVERY_US = 5000000,
     HINT_EVERY_US = 5000000,
     RELAY_AGE_MS = 30000, /* decisions 2: older rows were left behind by a crash */
@@ -91,6 +92,15 @@ void worker_unwatch_fd(Worker *w, int fd)
             w->watches[i--] = w->watches[--w->n_watches];
 }
 
+/* False for one that the handler of another gave up in the same turn. */
+static bool is_watched(const Worker *w, const Watch *watch)
+{
+    for (size_t i = 0; i < w->n_watches; i++)
+        if (w->watches[i].fd == watch->fd && w->watches[i].fn == watch->fn && w->watches[i].arg == watch->arg)
+            return true;
+    return false;
+}
+
 static void read_signals(Worker *w)
 {
     struct signalfd_siginfo info;
@@ -98,12 +108,17 @@ static void read_signals(Worker *w)
         if (info.ssi_signo != SIGTERM && info.ssi_signo != SIGINT)
             continue;
         if (++w->stop_signals == 1) {
+            w->stop_by_us = clock_monotonic_us() + STOP_MS * US_PER_MS;
             log_notice("stopping", "finishing the batch at hand");
             sd_notify(0, "STOPPING=1\nSTATUS=draining");
         } else { /* the operator does not want to wait: the open transaction dies with its connection */
             log_notice("stopped", "second signal: leaving at once");
             _exit(0);
         }
+    }
+    if (w->stop_by_us && clock_monotonic_us() >= w->stop_by_us) {
+        log_notice("stopped", "the batch at hand takes too long: leaving it to the next run");
+        _exit(0);
     }
 }
 
@@ -134,22 +149,31 @@ void loop_serve(Worker *w, int timeout_ms)
         return;
     read_signals(w);
     for (size_t i = 0; i < n_watches; i++)
-        if (fds[n + i].revents)
+        if (fds[n + i].revents && is_watched(w, &watches[i]))
             watches[i].fn(w, watches[i].fd, fds[n + i].revents, watches[i].arg);
     if (w->outbox)
         outbox_poll(w->outbox, 0);
+}
+
+/* An outcome that comes once, like an overtaken position, must not be lost because a batch is at hand just then. */
+static bool fill_one_aside(Worker *w)
+{
+    int outcome;
+    bool more = batch_fill_one(w, 0, &outcome);
+    if (outcome != 0 && outcome != BUS_E_TIMEOUT && outcome != BUS_E_AWAY)
+        w->poll_outcome = outcome;
+    return more;
 }
 
 /* Keeps librdkafka served. Paused partitions give nothing; a record that slips through is kept or read again. */
 static void poll_while_held(Worker *w)
 {
     BusRecord *record = NULL;
-    int outcome;
 
     if (!w->consumer || w->n_partitions == 0)
         return;
     if (!batch_is_full(w->filling)) {
-        batch_fill_one(w, 0, &outcome);
+        fill_one_aside(w);
     } else if (bus_consumer_poll(w->consumer, 0, &record) == 0) {
         BusPosition again = {record->topic, record->partition, record->offset};
         bus_record_free(record);
@@ -193,17 +217,29 @@ void loop_recovered(Worker *w)
         (void)!bus_consumer_resume_all(w->consumer);
 }
 
+static void stay_alive(Worker *w)
+{
+    tick_watchdog(w);
+    read_signals(w);
+}
+
+/* During any other statement of the loop: signals and the watchdog, nothing that touches batches or the outbox. */
+static bool stay_alive_while_waiting(void *arg)
+{
+    stay_alive(arg);
+    return false;
+}
+
 /* While PostgreSQL works on a batch, the next one is filled. */
 static bool fill_while_waiting(void *arg)
 {
     Worker *w = arg;
-    int outcome;
     bool more = false;
 
     if (!w->holding && !w->paused && !worker_stopping(w) && w->n_partitions)
-        more = batch_fill_one(w, 0, &outcome);
+        more = fill_one_aside(w);
     if (!more) {
-        tick_watchdog(w);
+        stay_alive(w);
         outbox_poll(w->outbox, 0);
     }
     return more;
@@ -220,7 +256,7 @@ static int commit_filled(Worker *w)
     int r = batch_commit(w, b);
     w->busy_until_us = clock_monotonic_us();
     w->apply_s += (double)(w->busy_until_us - start_us) / 1e6;
-    repo_set_idle(w->repo, NULL, NULL);
+    repo_set_idle(w->repo, stay_alive_while_waiting, w);
     batch_reset(b);
     return r;
 }
@@ -242,9 +278,10 @@ static int fill(Worker *w, int timeout_ms)
     int outcome = 0;
     int64_t age_us = w->config.batch_age_ms * US_PER_MS;
 
-    while (batch_fill_one(w, w->filling->n ? 0 : timeout_ms, &outcome))
+    while (!w->poll_outcome && batch_fill_one(w, w->filling->n ? 0 : timeout_ms, &outcome))
         if (clock_monotonic_us() - w->filling->first_us > age_us)
             break;
+    outcome = w->poll_outcome ? w->poll_outcome : outcome;
     switch (outcome) {
     case 0:
     case BUS_E_TIMEOUT:
@@ -262,16 +299,22 @@ static int fill(Worker *w, int timeout_ms)
     }
 }
 
+/* --once: what came after the start is left to the next run, or a busy topic would never let it end. */
+static bool is_goal_reached(const Worker *w)
+{
+    return w->once && partitions_goal_lag(w) == 0;
+}
+
 static int consume(Worker *w)
 {
-    if (w->n_partitions == 0 || w->paused)
+    if (w->n_partitions == 0 || w->paused || is_goal_reached(w))
         return 0;
     int r = fill(w, 0);
+    if (r == 0 && w->not_ready && !w->holding && !bus_consumer_is_away(w->consumer))
+        worker_set_not_ready(w, NULL);
     if (r == 0 && w->filling->n) {
         if (w->busy_from_us == 0)
             w->busy_from_us = w->filling->first_us;
-        if (w->not_ready && !w->holding && !bus_consumer_is_away(w->consumer))
-            worker_set_not_ready(w, NULL);
         r = commit_filled(w);
     }
     return r;
@@ -341,7 +384,7 @@ static int caught_up(Worker *w, bool *ret)
     size_t n_due = 0;
 
     *ret = false;
-    if (partitions_goal_lag(w) > 0 || w->filling->n)
+    if (!is_goal_reached(w))
         return 0;
     int r = repo_connect(w->repo);
     r = r ? r : outbox_drain(w->outbox, w->repo, IDLE_POLL_MS); /* nothing to wait for: delete its rows at once */
@@ -374,23 +417,29 @@ static int turn(Worker *w, bool *ret_busy)
     r = r ? r : tick_status(w);
     if (r == 0 && w->holding) /* the hold was for something that is over: work() or the outbox ran again */
         loop_recovered(w);
-    *ret_busy |= w->filling->n > 0;
+    *ret_busy |= w->filling->n > 0 && !is_goal_reached(w);
     return r;
 }
 
 static int drain(Worker *w)
 {
+    int64_t until_us =
+        (w->stop_by_us ? w->stop_by_us - STOP_MS * US_PER_MS : clock_monotonic_us()) + DRAIN_MS * US_PER_MS;
     int r = 0;
     if (w->consumer)
         partitions_hint(w);
-    if (w->outbox && repo_is_connected(w->repo))
-        r = outbox_drain(w->outbox, w->repo, DRAIN_MS);
+    while (r == 0 && w->outbox && repo_is_connected(w->repo) && !outbox_is_settled(w->outbox) &&
+           clock_monotonic_us() < until_us) {
+        r = outbox_drain(w->outbox, w->repo, IDLE_POLL_MS);
+        stay_alive(w);
+    }
     return r == 0 || r == REPO_E_RETRY ? 0 : r;
 }
 
 static int wait_ms(const Worker *w)
 {
-    int64_t ms = w->spec->work ? (w->next_work_us - clock_monotonic_us()) / US_PER_MS : IDLE_POLL_MS;
+    bool works = w->spec->work && !w->paused && (!w->spec->leader_only || worker_is_leader(w));
+    int64_t ms = works ? (w->next_work_us - clock_monotonic_us()) / US_PER_MS : IDLE_POLL_MS;
     return (int)MAX(MIN(ms, (int64_t)(w->once ? 20 : IDLE_POLL_MS)), (int64_t)0);
 }
 
@@ -399,6 +448,7 @@ int loop_run(Worker *w)
     int r = 0;
     bool done = false;
 
+    repo_set_idle(w->repo, stay_alive_while_waiting, w);
     while (r == 0 && !done && !worker_stopping(w)) {
         bool busy = false;
         loop_serve(w, 0);
