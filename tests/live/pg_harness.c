@@ -1,0 +1,191 @@
+#include "pg_harness.h"
+
+#include <criterion/criterion.h>
+#include <libpq-fe.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/time.h"
+#include "harness.h"
+#include "repo/migrate.h"
+
+enum { STEP_US = 10000 };
+
+static char database[64];
+static PGconn *connection;
+
+/* --- connection strings: of two values for one key libpq takes the later --- */
+
+static char *conninfo(const char *role, const char *host)
+{
+    cleanup(buf_free) Buf out = {0};
+
+    buf_printf(&out, "%s dbname=%s", harness_env("DECNET_TEST_PG"), database);
+    if (role)
+        buf_printf(&out, " user=%s", role);
+    if (host)
+        buf_printf(&out, " host='%s'", host);
+    return TAKE_PTR(out.data);
+}
+
+char *harness_pg_conninfo(void)
+{
+    return conninfo(NULL, NULL);
+}
+
+char *harness_pg_conninfo_as(const char *role)
+{
+    return conninfo(role, NULL);
+}
+
+char *harness_pg_conninfo_through(const char *role, const char *host)
+{
+    return conninfo(role, host);
+}
+
+char *harness_pg_socket_folder(void)
+{
+    return strdup(PQhost(connection));
+}
+
+/* --- statements --- */
+
+static PGconn *open_connection(const char *text)
+{
+    PGconn *c = PQconnectdb(text);
+    cr_assert_eq(PQstatus(c), CONNECTION_OK, "%s", PQerrorMessage(c));
+    return c;
+}
+
+static PGresult *run(PGconn *c, const char *sql)
+{
+    PGresult *r = PQexec(c, sql);
+    ExecStatusType status = PQresultStatus(r);
+    cr_assert(status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK, "%.200s: %s", sql, PQerrorMessage(c));
+    return r;
+}
+
+static void resultp(PGresult **r)
+{
+    PQclear(*r);
+}
+
+static PGresult *run_formatted(const char *fmt, va_list args)
+{
+    cleanup(freep) char *sql = NULL;
+    cr_assert_geq(vasprintf(&sql, fmt, args), 0);
+    cr_assert_not_null(connection, "harness_pg_start() first");
+    return run(connection, sql);
+}
+
+void harness_sql(const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    PQclear(run_formatted(fmt, args));
+    va_end(args);
+}
+
+int64_t harness_sql_int(const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    cleanup(resultp) PGresult *r = run_formatted(fmt, args);
+    va_end(args);
+    cr_assert_geq(PQntuples(r), 1, "no row: %s", fmt);
+    return strtoll(PQgetvalue(r, 0, 0), NULL, 10);
+}
+
+char *harness_sql_text(const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    cleanup(resultp) PGresult *r = run_formatted(fmt, args);
+    va_end(args);
+    return strdup(PQntuples(r) ? PQgetvalue(r, 0, 0) : "");
+}
+
+bool harness_sql_wait(int64_t want, int timeout_ms, const char *fmt, ...)
+{
+    int64_t end_us = clock_monotonic_us() + timeout_ms * US_PER_MS;
+
+    for (;;) {
+        va_list args;
+        va_start(args, fmt);
+        cleanup(resultp) PGresult *r = run_formatted(fmt, args);
+        va_end(args);
+        if (PQntuples(r) && strtoll(PQgetvalue(r, 0, 0), NULL, 10) == want)
+            return true;
+        if (clock_monotonic_us() >= end_us)
+            return false;
+        usleep(STEP_US);
+    }
+}
+
+/* --- the database --- */
+
+static void migrate(void)
+{
+    cleanup(freep) char *text = harness_pg_conninfo();
+    cleanup(repo_freep) Repo *repo = repo_new(&(RepoOptions){.conninfo = text, .application_name = "decnet-test"});
+    int r = repo_connect(repo);
+
+    r = r ? r : migrate_up(repo, NULL, NULL);
+    cr_assert_eq(r, 0, "%s", repo_error_text(repo));
+}
+
+/* Roles belong to the server: programs that start together take turns, by a lock in the database that all know. */
+static void apply_roles(PGconn *server)
+{
+    cleanup(freep) char *path = harness_path(harness_env("DECNET_SOURCE_ROOT"), "deploy/roles.sql");
+    cleanup(freep) char *sql = harness_read(path);
+
+    cr_assert_neq(*sql, '\0', "%s is empty or not there", path);
+    PQclear(run(server, "SELECT pg_advisory_lock(hashtextextended('decnet.test.roles', 0))"));
+    PQclear(run(connection, sql));
+    PQclear(run(server, "SELECT pg_advisory_unlock(hashtextextended('decnet.test.roles', 0))"));
+}
+
+static void start(bool with_schema)
+{
+    PGconn *server = open_connection(harness_env("DECNET_TEST_PG"));
+    char sql[128];
+
+    /* the time too: process ids come back, databases stay */
+    snprintf(database, sizeof(database), "decnet_test_%d_%lld", (int)getpid(), (long long)clock_now_us());
+    snprintf(sql, sizeof(sql), "CREATE DATABASE %s TEMPLATE template0", database);
+    PQclear(run(server, sql));
+    cleanup(freep) char *text = harness_pg_conninfo();
+    connection = open_connection(text);
+    PQclear(run(connection, "SET client_min_messages = warning; SET search_path = decnet"));
+    if (with_schema) {
+        migrate();
+        apply_roles(server);
+    }
+    PQfinish(server);
+}
+
+void harness_pg_start(void)
+{
+    start(true);
+}
+
+void harness_pg_start_empty(void)
+{
+    start(false);
+}
+
+void harness_pg_stop(void)
+{
+    PQfinish(connection);
+    connection = NULL;
+}
+
+void harness_pg_clock(double seconds)
+{
+    harness_sql("CREATE OR REPLACE FUNCTION decnet_now() RETURNS timestamptz LANGUAGE sql VOLATILE PARALLEL SAFE"
+                " AS 'SELECT clock_timestamp() + make_interval(secs => %.3f)'",
+                seconds);
+}
