@@ -23,6 +23,8 @@
 #define KEPT_RECORD_SETS 100000
 #define WARN_SHARE 0.8
 
+#define API_PRODUCE 0 /* number of the Produce request in Kafka's protocol */
+
 typedef struct Partition {
     const BusTopic *topic;
     int32_t id;
@@ -34,7 +36,8 @@ typedef struct Broker {
     rd_kafka_t *host, *monitor;
     rd_kafka_mock_cluster_t *cluster;
     const char *prefix, *ready_file;
-    int partitions; /* 0: as the table says */
+    int partitions;    /* 0: as the table says */
+    int produce_error; /* answer to the next produce request after each SIGUSR1 */
     int ready_fd;
     Partition *watched;
     size_t n_watched, first[BUS_TOPIC_N]; /* first: where a topic's partitions begin in watched */
@@ -260,36 +263,34 @@ static void watch_losses(Broker *b)
     rd_kafka_topic_partition_list_destroy(list);
 }
 
-static void broker_run(Broker *b, const sigset_t *stop)
+static void watch_arrivals(Broker *b)
+{
+    rd_kafka_message_t *m;
+
+    for (int n = 0; n < KEPT_RECORD_SETS && (m = rd_kafka_consumer_poll(b->monitor, 0)); n++) {
+        if (!m->err)
+            watch_record(b, m);
+        rd_kafka_message_destroy(m);
+    }
+}
+
+static void broker_run(Broker *b, const sigset_t *signals)
 {
     const struct timespec pause = {.tv_nsec = 100 * 1000 * 1000};
 
-    for (int round = 1; sigtimedwait(stop, NULL, &pause) < 0; round++) {
-        rd_kafka_message_t *m;
-        for (int n = 0; n < KEPT_RECORD_SETS && (m = rd_kafka_consumer_poll(b->monitor, 0)); n++) {
-            if (!m->err)
-                watch_record(b, m);
-            rd_kafka_message_destroy(m);
-        }
+    for (int round = 1;; round++) {
+        int got = sigtimedwait(signals, NULL, &pause);
+        if (got == SIGTERM || got == SIGINT)
+            return;
+        if (got == SIGUSR1)
+            rd_kafka_mock_push_request_errors(b->cluster, API_PRODUCE, 1, (rd_kafka_resp_err_t)b->produce_error);
+        watch_arrivals(b);
         if (round % 10 == 0)
             watch_losses(b);
     }
 }
 
 /* --- command line --- */
-
-/* --topic-error T=N: the topic is cut out of @text in place. */
-static bool inject_error(Broker *b, const char *text)
-{
-    const char *equals = strchr(text, '=');
-    cleanup(freep) char *topic = equals ? strndup(text, (size_t)(equals - text)) : NULL;
-    int64_t code;
-
-    if (!topic || !text_to_int64(str_from(equals + 1), &code) || code < 0 || code > INT16_MAX)
-        return false;
-    rd_kafka_mock_topic_set_error(b->cluster, topic, (rd_kafka_resp_err_t)code);
-    return true;
-}
 
 static int usage_error(const char *option, const char *value, const char *expected)
 {
@@ -298,47 +299,46 @@ static int usage_error(const char *option, const char *value, const char *expect
 }
 
 /* Does not return. */
-static _Noreturn void broker_serve(Broker *b, const char *topic_error)
+static _Noreturn void broker_serve(Broker *b)
 {
-    sigset_t stop;
+    sigset_t signals;
     int r;
 
     /* Blocked before any thread exists: all inherit it, and the loop takes them with sigtimedwait(). */
-    sigemptyset(&stop);
-    sigaddset(&stop, SIGTERM);
-    sigaddset(&stop, SIGINT);
-    sigprocmask(SIG_BLOCK, &stop, NULL);
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGUSR1);
+    sigprocmask(SIG_BLOCK, &signals, NULL);
 
     r = broker_start(b);
-    if (r == 0 && topic_error && !inject_error(b, topic_error))
-        r = usage_error("topic-error", topic_error, "TOPIC=CODE");
     if (r == 0)
-        broker_run(b, &stop);
+        broker_run(b, &signals);
     broker_stop(b);
     fflush(NULL);
-    _exit(r < 0 ? EXIT_FAILURE : r);
+    _exit(r < 0 ? EXIT_FAILURE : EXIT_SUCCESS);
 }
 
 int main(int argc, char **argv)
 {
     Broker b = {.prefix = "", .ready_fd = -1};
     bool show_help = false, show_version = false;
-    const char *partitions = NULL, *topic_error = NULL;
+    const char *partitions = NULL, *produce_error = NULL;
     const CliOption options[] = {
         {"ready-file", .value = &b.ready_file,
          .help = "FILE\twrite host:port there once all topics exist (else to standard output); one broker per file"},
         {"topic-prefix", .value = &b.prefix, .help = "TEXT\tput before every topic name, as kafka_topic_prefix"},
         {"partitions", .value = &partitions,
          .help = "N\tpartitions of each topic, 1 to 1000; else as the table of topics says"},
-        {"topic-error", .value = &topic_error,
-         .help = "TOPIC=CODE\tanswer requests for this topic with that Kafka error, for tests"},
+        {"produce-error", .value = &produce_error,
+         .help = "CODE\tafter each SIGUSR1, answer one produce request with that Kafka error; for tests"},
         {"help", .flag = &show_help, .help = "this text"},
         {"version", .flag = &show_version, .help = "name and version"},
     };
     cleanup(freep) char *error = NULL;
     cleanup(buf_free) Buf lines = {0};
     int n_left = 0;
-    int64_t n = 0;
+    int64_t n = 0, code = 0;
 
     log_init("broker", NULL, LOG_LEVEL_INFO, LOG_FORMAT_AUTO);
     if (cli_parse(argc, argv, options, ARRAY_SIZE(options), NULL, &n_left, &error) < 0 || n_left > 0) {
@@ -356,5 +356,8 @@ int main(int argc, char **argv)
     if (partitions && (!text_to_int64(str_from(partitions), &n) || n < 1 || n > 1000))
         return usage_error("partitions", partitions, "a number from 1 to 1000");
     b.partitions = (int)n;
-    broker_serve(&b, topic_error);
+    if (produce_error && (!text_to_int64(str_from(produce_error), &code) || code < 0 || code > INT16_MAX))
+        return usage_error("produce-error", produce_error, "a number from 0 to 32767");
+    b.produce_error = (int)code;
+    broker_serve(&b);
 }

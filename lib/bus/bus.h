@@ -200,7 +200,7 @@ int bus_consumer_poll(BusConsumer *consumer, int timeout_ms, BusRecord **ret) mu
 int bus_consumer_fd(const BusConsumer *consumer);
 
 /* Fetching stops or goes on; an assignment starts unpaused. Records fetched before a pause are not given out, they are
- * fetched again. Return 0, BUS_E_NO_TOPIC for a partition that is not assigned, or a negative errno. */
+ * fetched again. After a resume the first record may take a second. Return 0, BUS_E_NO_TOPIC for a partition that is not assigned, or a negative errno. */
 int bus_consumer_pause_all(BusConsumer *consumer) must_check;
 int bus_consumer_resume_all(BusConsumer *consumer) must_check;
 int bus_consumer_pause(BusConsumer *consumer, const BusTopic *topic, int32_t partition) must_check;

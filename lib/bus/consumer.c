@@ -36,39 +36,6 @@ struct BusConsumer {
     BusError error;
 };
 
-/* --- offsets --- */
-
-BusOffsets bus_offsets_from(int64_t start)
-{
-    return (BusOffsets){.expected = start >= 0 ? start : -1, .rewound_at = -1, .rewound_over = -1};
-}
-
-BusOffsetVerdict bus_offsets_check(BusOffsets *o, int64_t offset, BusConsumerStats *stats)
-{
-    if (o->expected >= 0 && offset < o->expected) {
-        stats->repeated++;
-        return BUS_OFFSET_DROP;
-    }
-    if (o->expected >= 0 && offset > o->expected) {
-        /* Only the very same gap, seen again after reading from its start, is one of the log. */
-        if (o->rewound_at != o->expected || o->rewound_over != offset) {
-            o->rewound_at = o->expected;
-            o->rewound_over = offset;
-            stats->rewinds++;
-            return BUS_OFFSET_REWIND;
-        }
-        stats->gaps++;
-        stats->gap_offsets += (uint64_t)(offset - o->expected);
-    }
-    *o = bus_offsets_from(offset + 1);
-    return BUS_OFFSET_TAKE;
-}
-
-void bus_offsets_rewind_failed(BusOffsets *o)
-{
-    o->rewound_at = o->rewound_over = -1;
-}
-
 /* --- opening and closing --- */
 
 static void on_error(rd_kafka_t *rk, int err, const char *reason, void *opaque)
@@ -111,10 +78,10 @@ void bus_consumer_close(BusConsumer *c)
         rd_kafka_queue_io_event_enable(c->queue, -1, NULL, 0);
         rd_kafka_queue_destroy(c->queue);
     }
-    if (c->rk) {
+    if (c->rk && !c->link.broken)
         rd_kafka_consumer_close(c->rk);
-        rd_kafka_destroy(c->rk);
-    }
+    if (c->rk) /* closing a client that the library gave up never ends in 2.0.2 */
+        rd_kafka_destroy_flags(c->rk, c->link.broken ? RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE : 0);
     if (c->fd >= 0)
         close(c->fd);
     if (c->cluster_id)
@@ -210,7 +177,7 @@ static int check_exists(BusConsumer *c, const struct rd_kafka_metadata *m, const
                     c->prefix, p->topic->name, p->partition, t->partition_cnt);
 }
 
-/* --- assignment --- */
+/* --- lists of partitions --- */
 
 static void list_freep(rd_kafka_topic_partition_list_t **p)
 {
@@ -231,34 +198,6 @@ static rd_kafka_topic_partition_list_t *list_of(BusConsumer *c, const BusPositio
     for (size_t i = 0; i < n; i++)
         list_add(c, list, positions[i].topic, positions[i].partition)->offset = positions[i].offset;
     return list;
-}
-
-int bus_consumer_assign(BusConsumer *c, const BusPosition *positions, size_t n, int timeout_ms)
-{
-    cleanup(metadata_freep) const struct rd_kafka_metadata *m = NULL;
-    cleanup(list_freep) rd_kafka_topic_partition_list_t *list = NULL;
-    cleanup(freep) Partition *partitions = calloc(n + 1, sizeof(*partitions));
-    int r = n ? fetch_metadata(c, "checking the assignment", timeout_ms, &m) : 0;
-
-    if (!partitions)
-        return -ENOMEM;
-    for (size_t i = 0; r == 0 && i < n; i++) {
-        r = check_exists(c, m, &positions[i]);
-        partitions[i] = (Partition){.topic = positions[i].topic,
-                                    .id = positions[i].partition,
-                                    .offsets = bus_offsets_from(positions[i].offset)};
-    }
-    if (r != 0)
-        return r;
-    list = list_of(c, positions, n);
-    rd_kafka_resp_err_t err = rd_kafka_assign(c->rk, n ? list : NULL);
-    if (err)
-        return bus_fail(&c->error, -EIO, "assigning %zu partitions: %s", n, rd_kafka_err2str(err));
-    free(c->partitions);
-    c->partitions = TAKE_PTR(partitions);
-    c->n_partitions = n;
-    c->last = 0;
-    return 0;
 }
 
 static Partition *partition_find(BusConsumer *c, const BusTopic *topic, int32_t id)
@@ -298,7 +237,7 @@ static int fail_not_assigned(BusConsumer *c, const BusTopic *topic, int32_t part
     return bus_fail(&c->error, BUS_E_NO_TOPIC, "partition %d of %s is not assigned", partition, topic->name);
 }
 
-/* --- pausing and seeking --- */
+/* --- pausing, assigning, seeking --- */
 
 static int flow_change(BusConsumer *c, const Partition *partitions, size_t n, bool pause)
 {
@@ -336,6 +275,35 @@ int bus_consumer_resume(BusConsumer *c, const BusTopic *topic, int32_t partition
 {
     const Partition *p = partition_find(c, topic, partition);
     return p ? flow_change(c, p, 1, false) : fail_not_assigned(c, topic, partition);
+}
+
+int bus_consumer_assign(BusConsumer *c, const BusPosition *positions, size_t n, int timeout_ms)
+{
+    cleanup(metadata_freep) const struct rd_kafka_metadata *m = NULL;
+    cleanup(list_freep) rd_kafka_topic_partition_list_t *list = NULL;
+    cleanup(freep) Partition *partitions = calloc(n + 1, sizeof(*partitions));
+    int r = n ? fetch_metadata(c, "checking the assignment", timeout_ms, &m) : 0;
+
+    if (!partitions)
+        return -ENOMEM;
+    for (size_t i = 0; r == 0 && i < n; i++) {
+        r = check_exists(c, m, &positions[i]);
+        partitions[i] = (Partition){.topic = positions[i].topic,
+                                    .id = positions[i].partition,
+                                    .offsets = bus_offsets_from(positions[i].offset)};
+    }
+    if (r != 0)
+        return r;
+    list = list_of(c, positions, n);
+    rd_kafka_resp_err_t err = rd_kafka_assign(c->rk, n ? list : NULL);
+    if (err)
+        return bus_fail(&c->error, -EIO, "assigning %zu partitions: %s", n, rd_kafka_err2str(err));
+    free(c->partitions);
+    c->partitions = TAKE_PTR(partitions);
+    c->n_partitions = n;
+    c->last = 0;
+    /* A partition that was paused before would stay so, although it is assigned anew. */
+    return n ? bus_consumer_resume_all(c) : 0;
 }
 
 static int seek_to(BusConsumer *c, const Partition *p, int64_t offset, int timeout_ms)
@@ -602,4 +570,17 @@ BusConsumerStats bus_consumer_stats(const BusConsumer *c)
 const char *bus_consumer_error(const BusConsumer *c)
 {
     return c->error.text;
+}
+
+/* --- doors for tests --- */
+
+BusOffsets *bus_consumer_offsets(BusConsumer *c, const BusTopic *topic, int32_t partition)
+{
+    Partition *p = partition_find(c, topic, partition);
+    return p ? &p->offsets : NULL;
+}
+
+void bus_consumer_break(BusConsumer *c)
+{
+    rd_kafka_test_fatal_error(c->rk, RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID, "broken by a test");
 }

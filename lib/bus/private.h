@@ -4,6 +4,7 @@
 #include <librdkafka/rdkafka.h>
 
 #include "bus.h"
+#include "offsets.h"
 
 /* --- errors --- */
 
@@ -45,18 +46,3 @@ void bus_link_probe(BusLink *link, rd_kafka_t *rk);
 /* An eventfd that librdkafka makes readable when @queue stops being empty, or -errno. */
 int bus_wakeup_new(rd_kafka_queue_t *queue);
 void bus_wakeup_clear(int fd);
-
-/* --- offsets --- */
-
-/* Of one assigned partition; -1: unknown. */
-typedef struct BusOffsets {
-    int64_t expected;                 /* what has to come next */
-    int64_t rewound_at, rewound_over; /* the gap that was answered by reading again: [rewound_at, rewound_over) */
-} BusOffsets;
-
-typedef enum BusOffsetVerdict { BUS_OFFSET_TAKE, BUS_OFFSET_DROP, BUS_OFFSET_REWIND } BusOffsetVerdict;
-
-BusOffsets bus_offsets_from(int64_t start);
-BusOffsetVerdict bus_offsets_check(BusOffsets *offsets, int64_t offset, BusConsumerStats *stats);
-/* The rewind could not be done: the same gap has to ask for it again. */
-void bus_offsets_rewind_failed(BusOffsets *offsets);
