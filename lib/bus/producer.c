@@ -39,7 +39,7 @@ static void on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaqu
     p->outstanding_bytes -= m->len + m->key_len;
     if (r != 0)
         bus_fail(&p->error, r, "a record for %s was not acknowledged: %s", rd_kafka_topic_name(m->rkt),
-                 rd_kafka_message_errstr(m));
+                 rd_kafka_err2str(m->err)); /* not message_errstr(): of a record that we sent it shows the value */
     if (r == BUS_E_AWAY)
         bus_link_down(&p->link);
     p->delivered(p->arg, m->_private, r);
