@@ -23,6 +23,8 @@ static const Setting consumer_defaults[] = {
     /* Prefetch is bounded by bytes. A low count instead makes the fetcher sleep up to a second whenever its queue is
      * full (2.0.2 has no fetch.queue.backoff.ms): 10,000 records gave a quarter of the speed of 100,000. */
     {"queued.min.messages", "100000"},
+    /* The embedded broker answers an empty fetch when this time is over, even if records came meanwhile. */
+    {"fetch.wait.max.ms", "100"},
     {"session.timeout.ms", "10000"},
 };
 

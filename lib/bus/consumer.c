@@ -78,10 +78,10 @@ void bus_consumer_close(BusConsumer *c)
         rd_kafka_queue_io_event_enable(c->queue, -1, NULL, 0);
         rd_kafka_queue_destroy(c->queue);
     }
-    if (c->rk && !c->link.broken)
+    if (c->rk && !c->link.broken) { /* ending a consumer that the library gave up takes for ever in 2.0.2: left alone */
         rd_kafka_consumer_close(c->rk);
-    if (c->rk) /* closing a client that the library gave up never ends in 2.0.2 */
-        rd_kafka_destroy_flags(c->rk, c->link.broken ? RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE : 0);
+        rd_kafka_destroy(c->rk);
+    }
     if (c->fd >= 0)
         close(c->fd);
     if (c->cluster_id)
@@ -433,11 +433,19 @@ static int fail_overtaken(BusConsumer *c, const rd_kafka_message_t *m)
         (long long)offset, c->prefix, p->topic->name, p->id, rd_kafka_message_errstr(m));
 }
 
+static int fail_broken(BusConsumer *c)
+{
+    return bus_fail(&c->error, -ENOTRECOVERABLE, "the consumer cannot go on: %s", c->link.reason);
+}
+
 static int take_error(BusConsumer *c, const rd_kafka_message_t *m)
 {
     int r = bus_outcome(m->err, -EIO);
 
     switch (r) {
+    case -ENOTRECOVERABLE:
+        bus_link_error(&c->link, c->rk, m->err, rd_kafka_message_errstr(m));
+        return fail_broken(c);
     case BUS_E_OVERTAKEN:
         return fail_overtaken(c, m);
     case BUS_E_AWAY:
@@ -462,7 +470,7 @@ static int idle_outcome(BusConsumer *c)
 {
     c->link.news = false;
     if (c->link.broken)
-        return bus_fail(&c->error, -ENOTRECOVERABLE, "the consumer cannot go on: %s", c->link.reason);
+        return fail_broken(c);
     return c->link.away ? fail_away(c, "reading", RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) : BUS_E_TIMEOUT;
 }
 
