@@ -15,60 +15,6 @@
 #include "base/limits.h"
 #include "base/time.h"
 
-typedef struct Partition {
-    const BusTopic *topic;
-    int32_t id;
-    rd_kafka_topic_t *rkt; /* librdkafka's handle in the messages of this partition, for comparison only */
-    BusOffsets offsets;
-} Partition;
-
-struct BusConsumer {
-    rd_kafka_t *rk;
-    rd_kafka_queue_t *queue;
-    int fd;
-    char *prefix;
-    Partition *partitions;
-    size_t n_partitions, last; /* last: where the previous record belonged, most likely the next one's place too */
-    BusLink link;
-    BusPosition overtaken;
-    BusConsumerStats stats;
-    char *cluster_id;
-    BusError error;
-};
-
-/* --- offsets --- */
-
-BusOffsets bus_offsets_from(int64_t start)
-{
-    return (BusOffsets){.expected = start >= 0 ? start : -1, .rewound_at = -1, .rewound_over = -1};
-}
-
-BusOffsetVerdict bus_offsets_check(BusOffsets *o, int64_t offset, BusConsumerStats *stats)
-{
-    if (o->expected >= 0 && offset < o->expected) {
-        stats->repeated++;
-        return BUS_OFFSET_DROP;
-    }
-    if (o->expected >= 0 && offset > o->expected) {
-        /* Only the very same gap, seen again after reading from its start, is one of the log. */
-        if (o->rewound_at != o->expected || o->rewound_over != offset) {
-            o->rewound_at = o->expected;
-            o->rewound_over = offset;
-            stats->rewinds++;
-            return BUS_OFFSET_REWIND;
-        }
-        stats->gaps++;
-        stats->gap_offsets += (uint64_t)(offset - o->expected);
-    }
-    *o = bus_offsets_from(offset + 1);
-    return BUS_OFFSET_TAKE;
-}
-
-void bus_offsets_rewind_failed(BusOffsets *o)
-{
-    o->rewound_at = o->rewound_over = -1;
-}
-
 /* --- opening and closing --- */
 
 static void on_error(rd_kafka_t *rk, int err, const char *reason, void *opaque)
@@ -90,6 +36,7 @@ int bus_consumer_open(const Config *config, const char *group, BusConsumer **ret
         return -EINVAL;
     rd_kafka_conf_set_opaque(conf, c);
     rd_kafka_conf_set_error_cb(conf, on_error);
+    rd_kafka_conf_set_rebalance_cb(conf, bus_group_on_rebalance);
     c->rk = bus_client_new(RD_KAFKA_CONSUMER, conf, ret_error);
     if (!c->rk)
         return -EINVAL;
@@ -111,14 +58,13 @@ void bus_consumer_close(BusConsumer *c)
         rd_kafka_queue_io_event_enable(c->queue, -1, NULL, 0);
         rd_kafka_queue_destroy(c->queue);
     }
-    if (c->rk) {
-        rd_kafka_consumer_close(c->rk);
+    if (c->rk && bus_group_leave(c))
         rd_kafka_destroy(c->rk);
-    }
     if (c->fd >= 0)
         close(c->fd);
     if (c->cluster_id)
         rd_kafka_mem_free(NULL, c->cluster_id);
+    bus_group_free(&c->group);
     free(c->partitions);
     free(c->prefix);
     free(c);
@@ -210,16 +156,16 @@ static int check_exists(BusConsumer *c, const struct rd_kafka_metadata *m, const
                     c->prefix, p->topic->name, p->partition, t->partition_cnt);
 }
 
-/* --- assignment --- */
+/* --- lists of partitions --- */
 
-static void list_freep(rd_kafka_topic_partition_list_t **p)
+void bus_list_freep(rd_kafka_topic_partition_list_t **p)
 {
     if (*p)
         rd_kafka_topic_partition_list_destroy(*p);
 }
 
-static rd_kafka_topic_partition_t *list_add(BusConsumer *c, rd_kafka_topic_partition_list_t *list,
-                                            const BusTopic *topic, int32_t partition)
+rd_kafka_topic_partition_t *bus_list_add(BusConsumer *c, rd_kafka_topic_partition_list_t *list, const BusTopic *topic,
+                                         int32_t partition)
 {
     cleanup(freep) char *name = bus_topic_full_name(c->prefix, topic->name);
     return rd_kafka_topic_partition_list_add(list, name, partition);
@@ -229,39 +175,11 @@ static rd_kafka_topic_partition_list_t *list_of(BusConsumer *c, const BusPositio
 {
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)n);
     for (size_t i = 0; i < n; i++)
-        list_add(c, list, positions[i].topic, positions[i].partition)->offset = positions[i].offset;
+        bus_list_add(c, list, positions[i].topic, positions[i].partition)->offset = positions[i].offset;
     return list;
 }
 
-int bus_consumer_assign(BusConsumer *c, const BusPosition *positions, size_t n, int timeout_ms)
-{
-    cleanup(metadata_freep) const struct rd_kafka_metadata *m = NULL;
-    cleanup(list_freep) rd_kafka_topic_partition_list_t *list = NULL;
-    cleanup(freep) Partition *partitions = calloc(n + 1, sizeof(*partitions));
-    int r = n ? fetch_metadata(c, "checking the assignment", timeout_ms, &m) : 0;
-
-    if (!partitions)
-        return -ENOMEM;
-    for (size_t i = 0; r == 0 && i < n; i++) {
-        r = check_exists(c, m, &positions[i]);
-        partitions[i] = (Partition){.topic = positions[i].topic,
-                                    .id = positions[i].partition,
-                                    .offsets = bus_offsets_from(positions[i].offset)};
-    }
-    if (r != 0)
-        return r;
-    list = list_of(c, positions, n);
-    rd_kafka_resp_err_t err = rd_kafka_assign(c->rk, n ? list : NULL);
-    if (err)
-        return bus_fail(&c->error, -EIO, "assigning %zu partitions: %s", n, rd_kafka_err2str(err));
-    free(c->partitions);
-    c->partitions = TAKE_PTR(partitions);
-    c->n_partitions = n;
-    c->last = 0;
-    return 0;
-}
-
-static Partition *partition_find(BusConsumer *c, const BusTopic *topic, int32_t id)
+BusPartition *bus_partition_find(BusConsumer *c, const BusTopic *topic, int32_t id)
 {
     for (size_t i = 0; i < c->n_partitions; i++)
         if (c->partitions[i].topic == topic && c->partitions[i].id == id)
@@ -270,9 +188,9 @@ static Partition *partition_find(BusConsumer *c, const BusTopic *topic, int32_t 
 }
 
 /* The assigned partition that @m belongs to; NULL for a straggler of an earlier assignment. */
-static Partition *partition_of_message(BusConsumer *c, const rd_kafka_message_t *m)
+static BusPartition *partition_of_message(BusConsumer *c, const rd_kafka_message_t *m)
 {
-    Partition *p = c->last < c->n_partitions ? &c->partitions[c->last] : NULL;
+    BusPartition *p = c->last < c->n_partitions ? &c->partitions[c->last] : NULL;
     const char *name;
 
     if (p && p->rkt == m->rkt && p->id == m->partition)
@@ -298,15 +216,15 @@ static int fail_not_assigned(BusConsumer *c, const BusTopic *topic, int32_t part
     return bus_fail(&c->error, BUS_E_NO_TOPIC, "partition %d of %s is not assigned", partition, topic->name);
 }
 
-/* --- pausing and seeking --- */
+/* --- pausing, assigning, seeking --- */
 
-static int flow_change(BusConsumer *c, const Partition *partitions, size_t n, bool pause)
+static int flow_change(BusConsumer *c, const BusPartition *partitions, size_t n, bool pause)
 {
-    cleanup(list_freep) rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)n);
+    cleanup(bus_list_freep) rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)n);
     rd_kafka_resp_err_t err;
 
     for (size_t i = 0; i < n; i++)
-        list_add(c, list, partitions[i].topic, partitions[i].id);
+        bus_list_add(c, list, partitions[i].topic, partitions[i].id);
     err = pause ? rd_kafka_pause_partitions(c->rk, list) : rd_kafka_resume_partitions(c->rk, list);
     for (int i = 0; !err && i < list->cnt; i++)
         err = list->elems[i].err;
@@ -328,23 +246,52 @@ int bus_consumer_resume_all(BusConsumer *c)
 
 int bus_consumer_pause(BusConsumer *c, const BusTopic *topic, int32_t partition)
 {
-    const Partition *p = partition_find(c, topic, partition);
+    const BusPartition *p = bus_partition_find(c, topic, partition);
     return p ? flow_change(c, p, 1, true) : fail_not_assigned(c, topic, partition);
 }
 
 int bus_consumer_resume(BusConsumer *c, const BusTopic *topic, int32_t partition)
 {
-    const Partition *p = partition_find(c, topic, partition);
+    const BusPartition *p = bus_partition_find(c, topic, partition);
     return p ? flow_change(c, p, 1, false) : fail_not_assigned(c, topic, partition);
 }
 
-static int seek_to(BusConsumer *c, const Partition *p, int64_t offset, int timeout_ms)
+int bus_consumer_assign(BusConsumer *c, const BusPosition *positions, size_t n, int timeout_ms)
 {
-    cleanup(list_freep) rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+    cleanup(metadata_freep) const struct rd_kafka_metadata *m = NULL;
+    cleanup(bus_list_freep) rd_kafka_topic_partition_list_t *list = NULL;
+    cleanup(freep) BusPartition *partitions = calloc(n + 1, sizeof(*partitions));
+    int r = n ? fetch_metadata(c, "checking the assignment", timeout_ms, &m) : 0;
+
+    if (!partitions)
+        return -ENOMEM;
+    for (size_t i = 0; r == 0 && i < n; i++) {
+        r = check_exists(c, m, &positions[i]);
+        partitions[i] = (BusPartition){.topic = positions[i].topic,
+                                       .id = positions[i].partition,
+                                       .offsets = bus_offsets_from(positions[i].offset)};
+    }
+    if (r != 0)
+        return r;
+    list = list_of(c, positions, n);
+    rd_kafka_resp_err_t err = rd_kafka_assign(c->rk, n ? list : NULL);
+    if (err)
+        return bus_fail(&c->error, -EIO, "assigning %zu partitions: %s", n, rd_kafka_err2str(err));
+    free(c->partitions);
+    c->partitions = TAKE_PTR(partitions);
+    c->n_partitions = n;
+    c->last = 0;
+    /* A partition that was paused before would stay so, although it is assigned anew. */
+    return n ? bus_consumer_resume_all(c) : 0;
+}
+
+static int seek_to(BusConsumer *c, const BusPartition *p, int64_t offset, int timeout_ms)
+{
+    cleanup(bus_list_freep) rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
     rd_kafka_error_t *error;
     rd_kafka_resp_err_t err;
 
-    list_add(c, list, p->topic, p->id)->offset = offset;
+    bus_list_add(c, list, p->topic, p->id)->offset = offset;
     error = rd_kafka_seek_partitions(c->rk, list, timeout_ms);
     err = error ? rd_kafka_error_code(error) : list->elems[0].err;
     rd_kafka_error_destroy(error);
@@ -357,7 +304,7 @@ static int seek_to(BusConsumer *c, const Partition *p, int64_t offset, int timeo
 
 int bus_consumer_seek(BusConsumer *c, const BusPosition *position, int timeout_ms)
 {
-    Partition *p = partition_find(c, position->topic, position->partition);
+    BusPartition *p = bus_partition_find(c, position->topic, position->partition);
     int r;
 
     if (!p)
@@ -394,7 +341,7 @@ static Str bytes_of(const void *data, size_t len)
 }
 
 /* The record takes @m over. */
-static BusRecord *record_new(const Partition *p, rd_kafka_message_t *m)
+static BusRecord *record_new(const BusPartition *p, rd_kafka_message_t *m)
 {
     rd_kafka_headers_t *headers = NULL;
     size_t n = rd_kafka_message_headers(m, &headers) ? 0 : rd_kafka_header_cnt(headers);
@@ -431,7 +378,7 @@ static BusRecord *record_new(const Partition *p, rd_kafka_message_t *m)
 static int take_record(BusConsumer *c, rd_kafka_message_t *m, BusRecord **ret)
 {
     enum { SEEK_MS = 1000 };
-    Partition *p = partition_of_message(c, m);
+    BusPartition *p = partition_of_message(c, m);
 
     switch (p ? bus_offsets_check(&p->offsets, m->offset, &c->stats) : BUS_OFFSET_DROP) {
     case BUS_OFFSET_TAKE:
@@ -452,7 +399,7 @@ static int take_record(BusConsumer *c, rd_kafka_message_t *m, BusRecord **ret)
 
 static int fail_overtaken(BusConsumer *c, const rd_kafka_message_t *m)
 {
-    const Partition *p = partition_of_message(c, m);
+    const BusPartition *p = partition_of_message(c, m);
     int64_t offset = p && p->offsets.expected >= 0 ? p->offsets.expected : m->offset;
 
     if (!p)
@@ -498,16 +445,26 @@ static int idle_outcome(BusConsumer *c)
     return c->link.away ? fail_away(c, "reading", RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) : BUS_E_TIMEOUT;
 }
 
+static int take_news(BusConsumer *c)
+{
+    c->group.news = false;
+    return BUS_E_REBALANCE;
+}
+
 int bus_consumer_poll(BusConsumer *c, int timeout_ms, BusRecord **ret)
 {
     int64_t end_us = clock_monotonic_us() + timeout_ms * US_PER_MS;
 
     *ret = NULL;
+    if (c->group.news)
+        return take_news(c);
     bus_link_probe(&c->link, c->rk);
     do {
         rd_kafka_message_t *m = next_message(c, timeout_ms);
         int r = 0;
 
+        if (!m && c->group.news)
+            return take_news(c);
         if (!m) {
             if (c->link.news || c->link.broken)
                 break;
@@ -535,12 +492,12 @@ int bus_consumer_fd(const BusConsumer *c)
 static int query_offsets(BusConsumer *c, const BusWatermarks *marks, size_t n, int64_t place, int timeout_ms,
                          rd_kafka_topic_partition_list_t **ret)
 {
-    cleanup(list_freep) rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)n);
+    cleanup(bus_list_freep) rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)n);
     rd_kafka_resp_err_t err;
     int r;
 
     for (size_t i = 0; i < n; i++)
-        list_add(c, list, marks[i].topic, marks[i].partition)->offset = place;
+        bus_list_add(c, list, marks[i].topic, marks[i].partition)->offset = place;
     err = rd_kafka_offsets_for_times(c->rk, list, timeout_ms);
     for (int i = 0; !err && i < list->cnt; i++)
         err = list->elems[i].err;
@@ -555,7 +512,7 @@ static int query_offsets(BusConsumer *c, const BusWatermarks *marks, size_t n, i
 
 int bus_consumer_watermarks(BusConsumer *c, BusWatermarks *marks, size_t n, int timeout_ms)
 {
-    cleanup(list_freep) rd_kafka_topic_partition_list_t *low = NULL, *high = NULL;
+    cleanup(bus_list_freep) rd_kafka_topic_partition_list_t *low = NULL, *high = NULL;
     int r = n ? query_offsets(c, marks, n, BUS_OFFSET_BEGINNING, timeout_ms, &low) : 0;
 
     if (r == 0 && n)
@@ -569,7 +526,7 @@ int bus_consumer_watermarks(BusConsumer *c, BusWatermarks *marks, size_t n, int 
 
 void bus_consumer_commit_hint(BusConsumer *c, const BusPosition *positions, size_t n)
 {
-    cleanup(list_freep) rd_kafka_topic_partition_list_t *list = list_of(c, positions, n);
+    cleanup(bus_list_freep) rd_kafka_topic_partition_list_t *list = list_of(c, positions, n);
     if (n)
         rd_kafka_commit(c->rk, list, 1);
 }
@@ -602,4 +559,17 @@ BusConsumerStats bus_consumer_stats(const BusConsumer *c)
 const char *bus_consumer_error(const BusConsumer *c)
 {
     return c->error.text;
+}
+
+/* --- doors for tests --- */
+
+BusOffsets *bus_consumer_offsets(BusConsumer *c, const BusTopic *topic, int32_t partition)
+{
+    BusPartition *p = bus_partition_find(c, topic, partition);
+    return p ? &p->offsets : NULL;
+}
+
+void bus_consumer_break(BusConsumer *c)
+{
+    rd_kafka_test_fatal_error(c->rk, RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID, "broken by a test");
 }

@@ -4,6 +4,7 @@
 #include <librdkafka/rdkafka.h>
 
 #include "bus.h"
+#include "offsets.h"
 
 /* --- errors --- */
 
@@ -46,17 +47,45 @@ void bus_link_probe(BusLink *link, rd_kafka_t *rk);
 int bus_wakeup_new(rd_kafka_queue_t *queue);
 void bus_wakeup_clear(int fd);
 
-/* --- offsets --- */
+/* --- the consumer's inside, shared with group.c --- */
 
-/* Of one assigned partition; -1: unknown. */
-typedef struct BusOffsets {
-    int64_t expected;                 /* what has to come next */
-    int64_t rewound_at, rewound_over; /* the gap that was answered by reading again: [rewound_at, rewound_over) */
-} BusOffsets;
+typedef struct BusPartition {
+    const BusTopic *topic;
+    int32_t id;
+    rd_kafka_topic_t *rkt; /* librdkafka's handle in the messages of this partition, for comparison only */
+    BusOffsets offsets;
+} BusPartition;
 
-typedef enum BusOffsetVerdict { BUS_OFFSET_TAKE, BUS_OFFSET_DROP, BUS_OFFSET_REWIND } BusOffsetVerdict;
+/* A move of the group that waits for its answer. */
+typedef struct BusGroup {
+    bool member, ever_assigned, closing;
+    bool news; /* not yet reported by bus_consumer_poll() */
+    BusMove move;
+    BusPosition *partitions;
+    size_t n;
+} BusGroup;
 
-BusOffsets bus_offsets_from(int64_t start);
-BusOffsetVerdict bus_offsets_check(BusOffsets *offsets, int64_t offset, BusConsumerStats *stats);
-/* The rewind could not be done: the same gap has to ask for it again. */
-void bus_offsets_rewind_failed(BusOffsets *offsets);
+struct BusConsumer {
+    rd_kafka_t *rk;
+    rd_kafka_queue_t *queue;
+    int fd;
+    char *prefix;
+    BusPartition *partitions;
+    size_t n_partitions, last; /* last: where the previous record belonged, most likely the next one's place too */
+    BusLink link;
+    BusPosition overtaken;
+    BusConsumerStats stats;
+    char *cluster_id;
+    BusGroup group;
+    BusError error;
+};
+
+void bus_list_freep(rd_kafka_topic_partition_list_t **p);
+rd_kafka_topic_partition_t *bus_list_add(BusConsumer *c, rd_kafka_topic_partition_list_t *list, const BusTopic *topic,
+                                         int32_t partition);
+BusPartition *bus_partition_find(BusConsumer *c, const BusTopic *topic, int32_t id);
+
+void bus_group_on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t err, rd_kafka_topic_partition_list_t *list, void *opaque);
+/* Close the membership. False when the client must not be destroyed (see group.c). */
+bool bus_group_leave(BusConsumer *c);
+void bus_group_free(BusGroup *group);

@@ -113,7 +113,7 @@ static rd_kafka_resp_err_t learn_topics(BusProducer *p)
     for (int i = 0; !err && i < m->topic_cnt; i++) {
         const char *name = m->topics[i].topic;
         const BusTopic *t = strncmp(name, p->prefix, prefix) == 0 ? bus_topic_find(str_from(name + prefix)) : NULL;
-        if (t)
+        if (t && m->topics[i].err == RD_KAFKA_RESP_ERR_NO_ERROR)
             p->known[t - bus_topics] = true;
     }
     if (m)
@@ -256,4 +256,10 @@ bool bus_producer_healthy(const BusProducer *p)
 const char *bus_producer_error(const BusProducer *p)
 {
     return p->error.text;
+}
+
+/* A door for tests, see offsets.h. */
+void bus_producer_break(BusProducer *p)
+{
+    rd_kafka_test_fatal_error(p->rk, RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER, "broken by a test");
 }

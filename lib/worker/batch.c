@@ -104,11 +104,22 @@ static void prepare(Worker *w, WorkerEvent *e)
     e->prepared_state = e->state;
 }
 
+void batch_drop_partition(Batch *b, const BusTopic *topic, int32_t partition)
+{
+    for (size_t i = 0; i < b->n && !b->deferred_ids; i++)
+        if (b->events[i].topic == topic && b->events[i].partition == partition)
+            b->events[i].state = b->events[i].prepared_state = EVENT_GONE;
+}
+
 void batch_add_record(Batch *b, BusRecord *record)
 {
     WorkerEvent *e = &b->events[b->n];
     Partition *p = partition_find(b->worker, record->topic, record->partition);
 
+    if (!p) { /* fenced, and not yet taken from us: whoever has it now reads it too */
+        bus_record_free(record);
+        return;
+    }
     *e = (WorkerEvent){
         .topic = record->topic,
         .partition = record->partition,

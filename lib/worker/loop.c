@@ -146,10 +146,11 @@ static void poll_while_held(Worker *w)
     BusRecord *record = NULL;
     int outcome;
 
-    if (!w->consumer || w->n_partitions == 0)
+    if (!w->consumer || !w->topics[0])
         return;
     if (!batch_is_full(w->filling)) {
         batch_fill_one(w, 0, &outcome);
+        (void)!rebalance_answer(w, false); /* give up what is wanted elsewhere; taking needs the database */
     } else if (bus_consumer_poll(w->consumer, 0, &record) == 0) {
         BusPosition again = {record->topic, record->partition, record->offset};
         bus_record_free(record);
@@ -200,7 +201,8 @@ static bool fill_while_waiting(void *arg)
     int outcome;
     bool more = false;
 
-    if (!w->holding && !w->paused && !worker_stopping(w) && w->n_partitions)
+    if (!w->holding && !w->paused && !worker_stopping(w) && w->consumer &&
+        bus_consumer_rebalance(w->consumer).move == BUS_MOVE_NONE)
         more = batch_fill_one(w, 0, &outcome);
     if (!more) {
         tick_watchdog(w);
@@ -248,6 +250,7 @@ static int fill(Worker *w, int timeout_ms)
     switch (outcome) {
     case 0:
     case BUS_E_TIMEOUT:
+    case BUS_E_REBALANCE:
         return 0;
     case BUS_E_AWAY:
         if (!w->not_ready)
@@ -264,10 +267,15 @@ static int fill(Worker *w, int timeout_ms)
 
 static int consume(Worker *w)
 {
-    if (w->n_partitions == 0 || w->paused)
+    if (!w->consumer || !w->topics[0])
         return 0;
-    int r = fill(w, 0);
-    if (r == 0 && w->filling->n) {
+    int r = rebalance_answer(w, true);
+    if (r != 0)
+        return r;
+    r = fill(w, 0); /* also while paused: a member has to poll, and paused partitions give nothing */
+    if (r == 0 && bus_consumer_rebalance(w->consumer).move != BUS_MOVE_NONE)
+        r = rebalance_answer(w, true);
+    if (r == 0 && w->filling->n && !w->paused) {
         if (w->busy_from_us == 0)
             w->busy_from_us = w->filling->first_us;
         if (w->not_ready && !w->holding && !bus_consumer_is_away(w->consumer))
@@ -341,7 +349,7 @@ static int caught_up(Worker *w, bool *ret)
     size_t n_due = 0;
 
     *ret = false;
-    if (partitions_goal_lag(w) > 0 || w->filling->n)
+    if (partitions_goal_lag(w) > 0 || w->filling->n || (w->topics[0] && !w->config.solo && !w->joined))
         return 0;
     int r = repo_connect(w->repo);
     r = r ? r : outbox_drain(w->outbox, w->repo, IDLE_POLL_MS); /* nothing to wait for: delete its rows at once */
@@ -371,10 +379,11 @@ static int turn(Worker *w, bool *ret_busy)
     r = r ? r : take_up_deferred(w, ret_busy);
     r = r ? r : give_work_its_turn(w, ret_busy);
     r = r ? r : tick_outbox(w);
+    r = r ? r : partitions_tick(w);
     r = r ? r : tick_status(w);
     if (r == 0 && w->holding) /* the hold was for something that is over: work() or the outbox ran again */
         loop_recovered(w);
-    *ret_busy |= w->filling->n > 0;
+    *ret_busy |= w->filling->n > 0 && !w->paused;
     return r;
 }
 
