@@ -170,9 +170,11 @@ typedef struct BusConsumerStats {
 } BusConsumerStats;
 
 /* A consumer of group @group (without prefix). It commits nothing and assigns nothing by itself; partitions come from
- * bus_consumer_assign(), or from the group after bus_consumer_join(). Returns 0, or -EINVAL for a configuration that cannot work, with the
+ * bus_consumer_assign(), or from the group after bus_consumer_join(). @instance_id replaces kafka.group.instance.id (NULL: as configured).
+ * Returns 0, or -EINVAL for a configuration that cannot work, with the
  * message in *ret_error (the caller frees). Does not wait for a broker. */
-int bus_consumer_open(const Config *config, const char *group, BusConsumer **ret, char **ret_error) must_check;
+int bus_consumer_open(const Config *config, const char *group, const char *instance_id, BusConsumer **ret,
+                      char **ret_error) must_check;
 /* Accepts NULL. Free all records before: librdkafka waits for them. */
 void bus_consumer_close(BusConsumer *consumer);
 static inline void bus_consumer_closep(BusConsumer **p)

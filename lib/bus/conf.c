@@ -274,7 +274,8 @@ static bool broker_side_groups(const Config *config)
     return false;
 }
 
-rd_kafka_conf_t *bus_conf_new(const Config *config, BusRole role, const char *group, char **ret_error)
+rd_kafka_conf_t *bus_conf_new(const Config *config, BusRole role, const char *group, const char *instance_id,
+                              char **ret_error)
 {
     bool consumer = role == BUS_ROLE_CONSUMER;
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
@@ -304,6 +305,8 @@ rd_kafka_conf_t *bus_conf_new(const Config *config, BusRole role, const char *gr
         cleanup(freep) char *full = bus_topic_full_name(config->kafka_topic_prefix, group);
         set_all(conf, consumer_fixed, ARRAY_SIZE(consumer_fixed));
         set_all(conf, &(Setting){"group.id", full}, 1);
+        if (instance_id)
+            set_all(conf, &(Setting){"group.instance.id", instance_id}, 1);
     } else {
         set_all(conf, producer_fixed, ARRAY_SIZE(producer_fixed));
     }

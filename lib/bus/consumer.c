@@ -23,7 +23,8 @@ static void on_error(rd_kafka_t *rk, int err, const char *reason, void *opaque)
     bus_link_error(&c->link, rk, err, reason);
 }
 
-int bus_consumer_open(const Config *config, const char *group, BusConsumer **ret, char **ret_error)
+int bus_consumer_open(const Config *config, const char *group, const char *instance_id, BusConsumer **ret,
+                      char **ret_error)
 {
     cleanup(bus_consumer_closep) BusConsumer *c = calloc(1, sizeof(*c));
     rd_kafka_conf_t *conf;
@@ -31,7 +32,7 @@ int bus_consumer_open(const Config *config, const char *group, BusConsumer **ret
     if (!c)
         abort();
     c->fd = -1;
-    conf = bus_conf_new(config, BUS_ROLE_CONSUMER, group, ret_error);
+    conf = bus_conf_new(config, BUS_ROLE_CONSUMER, group, instance_id, ret_error);
     if (!conf)
         return -EINVAL;
     rd_kafka_conf_set_opaque(conf, c);

@@ -23,8 +23,9 @@ int bus_outcome(rd_kafka_resp_err_t err, int otherwise);
 typedef enum BusRole { BUS_ROLE_CONSUMER, BUS_ROLE_PRODUCER } BusRole;
 
 /* Our defaults, then kafka.*, then what the promises rest on. NULL and *ret_error (the caller frees) when a property is
- * wrong or no broker is named. @group only for consumers. */
-rd_kafka_conf_t *bus_conf_new(const Config *config, BusRole role, const char *group, char **ret_error) must_check;
+ * wrong or no broker is named. @group and @instance_id (may be NULL) only for consumers. */
+rd_kafka_conf_t *bus_conf_new(const Config *config, BusRole role, const char *group, const char *instance_id,
+                              char **ret_error) must_check;
 
 /* A client from @conf, which is consumed in any case. */
 rd_kafka_t *bus_client_new(rd_kafka_type_t type, rd_kafka_conf_t *conf, char **ret_error) must_check;

@@ -119,14 +119,14 @@ static void tick_watchdog(Worker *w)
 /* What must go on whatever happens: signals, the watchdog, deliveries, watched descriptors. */
 void loop_serve(Worker *w, int timeout_ms)
 {
-    struct pollfd fds[WATCH_MAX + 3];
+    struct pollfd fds[WATCH_MAX + 1 + ARRAY_SIZE(w->consumers)];
     Watch watches[WATCH_MAX]; /* a handler may change the list */
     size_t n = 0, n_watches = w->n_watches;
 
     memcpy(watches, w->watches, n_watches * sizeof(*watches));
     fds[n++] = (struct pollfd){.fd = w->signal_fd, .events = POLLIN};
-    if (w->consumer)
-        fds[n++] = (struct pollfd){.fd = w->holding || w->paused ? -1 : bus_consumer_fd(w->consumer), .events = POLLIN};
+    for (size_t i = 0; i < w->n_topics && w->consumers[i] && !w->holding && !w->paused; i++)
+        fds[n++] = (struct pollfd){.fd = bus_consumer_fd(w->consumers[i]), .events = POLLIN};
     for (size_t i = 0; i < n_watches; i++)
         fds[n + i] = (struct pollfd){.fd = watches[i].fd, .events = watches[i].events};
     tick_watchdog(w);
@@ -146,15 +146,15 @@ static void poll_while_held(Worker *w)
     BusRecord *record = NULL;
     int outcome;
 
-    if (!w->consumer || !w->topics[0])
+    if (w->n_topics == 0 || !w->consumers[w->n_topics - 1])
         return;
     if (!batch_is_full(w->filling)) {
-        batch_fill_one(w, 0, &outcome);
+        batch_fill_one(w, &outcome);
         (void)!rebalance_answer(w, false); /* give up what is wanted elsewhere; taking needs the database */
-    } else if (bus_consumer_poll(w->consumer, 0, &record) == 0) {
+    } else if (intake_poll(w, &record) == 0) {
         BusPosition again = {record->topic, record->partition, record->offset};
         bus_record_free(record);
-        (void)!bus_consumer_seek(w->consumer, &again, IDLE_POLL_MS);
+        (void)!bus_consumer_seek(intake_of(w, again.topic), &again, IDLE_POLL_MS);
     }
 }
 
@@ -168,8 +168,8 @@ int loop_hold(Worker *w, const char *what)
     w->hold_tries++;
     log_warning("holding", "%s; trying again (nothing is lost meanwhile)", what);
     worker_set_not_ready(w, what);
-    if (w->consumer && !w->holding)
-        (void)!bus_consumer_pause_all(w->consumer);
+    if (!w->holding)
+        intake_pause(w);
     w->holding = true;
     int64_t until_us = clock_monotonic_us() + (base_ms * 3 / 4 + random() % (base_ms / 2 + 1)) * US_PER_MS;
     while (clock_monotonic_us() < until_us) {
@@ -190,8 +190,8 @@ void loop_recovered(Worker *w)
     w->holding = false;
     log_notice("recovered", "working again");
     worker_set_not_ready(w, w->paused ? "paused" : NULL);
-    if (w->consumer && !w->paused)
-        (void)!bus_consumer_resume_all(w->consumer);
+    if (!w->paused)
+        intake_resume(w);
 }
 
 /* While PostgreSQL works on a batch, the next one is filled. */
@@ -201,9 +201,8 @@ static bool fill_while_waiting(void *arg)
     int outcome;
     bool more = false;
 
-    if (!w->holding && !w->paused && !worker_stopping(w) && w->consumer &&
-        bus_consumer_rebalance(w->consumer).move == BUS_MOVE_NONE)
-        more = batch_fill_one(w, 0, &outcome);
+    if (!w->holding && !w->paused && !worker_stopping(w) && w->n_topics && !intake_rebalancing(w))
+        more = batch_fill_one(w, &outcome);
     if (!more) {
         tick_watchdog(w);
         outbox_poll(w->outbox, 0);
@@ -215,6 +214,7 @@ static int commit_filled(Worker *w)
 {
     Batch *b = w->filling;
 
+    intake_next(w); /* one busy topic must not keep the others waiting */
     w->filling = w->applying;
     w->applying = b;
     repo_set_idle(w->repo, fill_while_waiting, w);
@@ -229,7 +229,7 @@ static int commit_filled(Worker *w)
 
 static int fail_overtaken(Worker *w)
 {
-    BusPosition p = bus_consumer_overtaken(w->consumer);
+    BusPosition p = bus_consumer_overtaken(w->troubled);
     return worker_fail(
         w, 78,
         "retention overtook group %s on %s%s/%d at offset %lld: records were deleted before they were read; to "
@@ -239,12 +239,12 @@ static int fail_overtaken(Worker *w)
 }
 
 /* Records until the batch is full, old enough, or nothing more is there right now. */
-static int fill(Worker *w, int timeout_ms)
+static int fill(Worker *w)
 {
     int outcome = 0;
     int64_t age_us = w->config.batch_age_ms * US_PER_MS;
 
-    while (batch_fill_one(w, w->filling->n ? 0 : timeout_ms, &outcome))
+    while (batch_fill_one(w, &outcome))
         if (clock_monotonic_us() - w->filling->first_us > age_us)
             break;
     switch (outcome) {
@@ -254,31 +254,30 @@ static int fill(Worker *w, int timeout_ms)
         return 0;
     case BUS_E_AWAY:
         if (!w->not_ready)
-            log_warning("broker_away", "no Kafka broker answers: %s", bus_consumer_error(w->consumer));
+            log_warning("broker_away", "no Kafka broker answers: %s", intake_error(w));
         worker_set_not_ready(w, "no Kafka broker answers");
         return 0;
     case BUS_E_OVERTAKEN:
         return fail_overtaken(w);
     default:
         return worker_fail(w, outcome == BUS_E_NO_TOPIC || outcome == BUS_E_REJECTED ? 78 : 1, "Kafka: %s",
-                           bus_consumer_error(w->consumer));
+                           intake_error(w));
     }
 }
 
 static int consume(Worker *w)
 {
-    if (!w->consumer || !w->topics[0])
+    if (w->n_topics == 0)
         return 0;
     int r = rebalance_answer(w, true);
     if (r != 0)
         return r;
-    r = fill(w, 0); /* also while paused: a member has to poll, and paused partitions give nothing */
-    if (r == 0 && bus_consumer_rebalance(w->consumer).move != BUS_MOVE_NONE)
-        r = rebalance_answer(w, true);
+    r = fill(w); /* also while paused: a member has to poll, and paused partitions give nothing */
+    r = r ? r : rebalance_answer(w, true);
     if (r == 0 && w->filling->n && !w->paused) {
         if (w->busy_from_us == 0)
             w->busy_from_us = w->filling->first_us;
-        if (w->not_ready && !w->holding && !bus_consumer_is_away(w->consumer))
+        if (w->not_ready && !w->holding && !intake_is_away(w))
             worker_set_not_ready(w, NULL);
         r = commit_filled(w);
     }
@@ -332,8 +331,7 @@ static int tick_status(Worker *w)
     w->next_status_us = now_us + STATUS_EVERY_US;
     metric_set(&worker_metrics.partitions, (double)w->n_partitions);
     metric_set(&worker_metrics.records_lag, (double)partitions_goal_lag(w));
-    if (w->consumer)
-        partitions_hint(w);
+    partitions_hint(w);
     if (!repo_is_connected(w->repo))
         return 0;
     int r = deferred_count(w->repo, w->group, &n, &next_us);
@@ -349,7 +347,7 @@ static int caught_up(Worker *w, bool *ret)
     size_t n_due = 0;
 
     *ret = false;
-    if (partitions_goal_lag(w) > 0 || w->filling->n || (w->topics[0] && !w->config.solo && !w->joined))
+    if (partitions_goal_lag(w) > 0 || w->filling->n || !rebalance_all_joined(w))
         return 0;
     int r = repo_connect(w->repo);
     r = r ? r : outbox_drain(w->outbox, w->repo, IDLE_POLL_MS); /* nothing to wait for: delete its rows at once */
@@ -390,8 +388,7 @@ static int turn(Worker *w, bool *ret_busy)
 static int drain(Worker *w)
 {
     int r = 0;
-    if (w->consumer)
-        partitions_hint(w);
+    partitions_hint(w);
     if (w->outbox && repo_is_connected(w->repo))
         r = outbox_drain(w->outbox, w->repo, DRAIN_MS);
     return r == 0 || r == REPO_E_RETRY ? 0 : r;

@@ -109,8 +109,7 @@ static int open_bus(Worker *w)
 {
     cleanup(freep) char *error = NULL;
     int r = outbox_new(&w->config, w->group, w->source, &w->outbox, &error);
-    if (r == 0 && w->spec->topics[0])
-        r = bus_consumer_open(&w->config, w->spec->name, &w->consumer, &error);
+    r = r ? r : intake_open(w, &error);
     return r == 0 ? 0 : worker_fail(w, EXIT_OPERATOR, "Kafka: %s", error ? error : strerror(-r));
 }
 
@@ -161,7 +160,7 @@ static int start(Worker *w)
         loop_recovered(w);
         worker_set_not_ready(w, NULL);
         log_notice("started", "group %s, %s%zu partitions, ready after %lld ms", w->group,
-                   w->consumer && !w->config.solo ? "joining, " : "", w->n_partitions,
+                   w->n_topics && !w->config.solo ? "joining, " : "", w->n_partitions,
                    (long long)((clock_monotonic_us() - w->started_us) / US_PER_MS));
     }
     return r;
@@ -175,7 +174,7 @@ static void finish(Worker *w)
     outbox_free(w->outbox);
     batch_free(w->filling);
     batch_free(w->applying);
-    bus_consumer_close(w->consumer);
+    intake_close(w);
     partitions_free(w);
     leader_free(w->leader);
     repo_free(w->repo);

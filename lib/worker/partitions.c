@@ -82,14 +82,14 @@ static int check_position(Worker *w, const Position *taken, const BusWatermarks 
     return 0;
 }
 
-static int read_watermarks(Worker *w, const BusPosition *list, size_t n, BusWatermarks **ret)
+static int read_watermarks(BusConsumer *consumer, const BusPosition *list, size_t n, BusWatermarks **ret)
 {
     *ret = calloc(n + 1, sizeof(**ret));
     if (!*ret)
         abort();
     for (size_t i = 0; i < n; i++)
         (*ret)[i] = (BusWatermarks){.topic = list[i].topic, .partition = list[i].partition};
-    return bus_consumer_watermarks(w->consumer, *ret, n, METADATA_TIMEOUT_MS);
+    return bus_consumer_watermarks(consumer, *ret, n, METADATA_TIMEOUT_MS);
 }
 
 /* The entry of a partition, made if it is new. */
@@ -108,14 +108,14 @@ static Partition *entry(Worker *w, const BusTopic *topic, int32_t partition)
 }
 
 /* Take over @list: raise the epochs, learn the start offsets. A positive outcome of the bus: try again later. */
-static int take_once(Worker *w, BusPosition *list, size_t n)
+static int take_once(Worker *w, BusConsumer *consumer, BusPosition *list, size_t n)
 {
     cleanup(freep) BusWatermarks *marks = NULL;
     cleanup(freep) Position *positions = calloc(n + 1, sizeof(*positions));
     const char *cluster_id;
 
-    int r = bus_consumer_cluster_id(w->consumer, METADATA_TIMEOUT_MS, &cluster_id);
-    r = r ? r : read_watermarks(w, list, n, &marks);
+    int r = bus_consumer_cluster_id(consumer, METADATA_TIMEOUT_MS, &cluster_id);
+    r = r ? r : read_watermarks(consumer, list, n, &marks);
     if (r != 0)
         return r;
     if (!positions)
@@ -143,19 +143,20 @@ static int take_once(Worker *w, BusPosition *list, size_t n)
 static int fail_bus(Worker *w, int outcome)
 {
     return worker_fail(w, outcome == BUS_E_NO_TOPIC || outcome == BUS_E_REJECTED ? EXIT_CONFIG : 1, "Kafka: %s",
-                       bus_consumer_error(w->consumer));
+                       intake_error(w));
 }
 
 /* Words for a wait: whoever is away. */
 static const char *why(Worker *w)
 {
-    return repo_is_connected(w->repo) ? bus_consumer_error(w->consumer) : repo_error_text(w->repo);
+    return repo_is_connected(w->repo) ? intake_error(w) : repo_error_text(w->repo);
 }
 
-int partitions_take(Worker *w, BusPosition *list, size_t n)
+int partitions_take(Worker *w, BusConsumer *consumer, BusPosition *list, size_t n)
 {
+    w->troubled = consumer;
     for (;;) {
-        int r = n ? take_once(w, list, n) : 0;
+        int r = n ? take_once(w, consumer, list, n) : 0;
         if (r <= 0)
             return r;
         if (r != BUS_E_AWAY && r != BUS_E_TIMEOUT)
@@ -166,24 +167,24 @@ int partitions_take(Worker *w, BusPosition *list, size_t n)
     }
 }
 
-/* --solo: every partition that there is. */
-static int take_all(Worker *w)
+/* --solo: every partition of a topic. */
+static int take_topic(Worker *w, size_t i)
 {
+    const BusTopic *const topics[] = {w->topics[i], NULL};
     cleanup(freep) BusPosition *list = NULL;
     size_t n;
 
     for (;;) {
         free(TAKE_PTR(list));
-        int r = bus_consumer_partitions(w->consumer, w->topics, METADATA_TIMEOUT_MS, &list, &n);
-        if (r == 0)
-            r = partitions_take(w, list, n);
-        if (r == 0)
-            r = bus_consumer_assign(w->consumer, list, n, METADATA_TIMEOUT_MS);
+        w->troubled = w->consumers[i];
+        int r = bus_consumer_partitions(w->consumers[i], topics, METADATA_TIMEOUT_MS, &list, &n);
+        r = r ? r : partitions_take(w, w->consumers[i], list, n);
+        r = r ? r : bus_consumer_assign(w->consumers[i], list, n, METADATA_TIMEOUT_MS);
         if (r <= 0)
             return r;
         if (r != BUS_E_AWAY && r != BUS_E_TIMEOUT)
             return fail_bus(w, r);
-        r = loop_hold(w, bus_consumer_error(w->consumer));
+        r = loop_hold(w, intake_error(w));
         if (r != 0)
             return r;
     }
@@ -191,20 +192,15 @@ static int take_all(Worker *w)
 
 int partitions_start(Worker *w)
 {
-    size_t n = 0;
+    int r = 0;
 
-    while (w->spec->topics[n])
-        n++;
-    assert(n < ARRAY_SIZE(w->topics));
-    for (size_t i = 0; i < n; i++)
-        w->topics[i] = bus_topic_find(str_from(w->spec->topics[i]));
-    if (n == 0)
-        return 0;
     w->next_look_us = clock_monotonic_us() + LOOK_FOR_MORE_US;
-    if (w->config.solo)
-        return take_all(w);
-    int r = bus_consumer_join(w->consumer, w->topics);
-    return r == 0 ? 0 : fail_bus(w, r);
+    for (size_t i = 0; r == 0 && i < w->n_topics; i++) {
+        const BusTopic *const topics[] = {w->topics[i], NULL};
+        w->troubled = w->consumers[i];
+        r = w->config.solo ? take_topic(w, i) : bus_consumer_join(w->consumers[i], topics);
+    }
+    return r == 0 || w->failure || r == -ECANCELED ? r : fail_bus(w, r);
 }
 
 int partitions_resolve_doubt(Worker *w, const PositionAdvance *advances, size_t n, bool *ret_committed)
@@ -235,7 +231,7 @@ int64_t partitions_goal_lag(const Worker *w)
     return lag;
 }
 
-void partitions_hint(Worker *w)
+static void hint_topic(Worker *w, size_t topic)
 {
     cleanup(freep) BusPosition *list = calloc(w->n_partitions + 1, sizeof(*list));
     size_t n = 0;
@@ -243,10 +239,15 @@ void partitions_hint(Worker *w)
     if (!list)
         abort();
     for (size_t i = 0; i < w->n_partitions; i++)
-        if (!w->partitions[i].fenced_us)
-            list[n++] = (BusPosition){w->partitions[i].topic, w->partitions[i].partition, w->partitions[i].next_offset};
-    if (n && bus_consumer_rebalance(w->consumer).move == BUS_MOVE_NONE) /* never inside a rebalance */
-        bus_consumer_commit_hint(w->consumer, list, n);
+        if (w->partitions[i].topic == w->topics[topic] && !w->partitions[i].fenced_us)
+            list[n++] = (BusPosition){w->topics[topic], w->partitions[i].partition, w->partitions[i].next_offset};
+    bus_consumer_commit_hint(w->consumers[topic], list, n);
+}
+
+void partitions_hint(Worker *w)
+{
+    for (size_t i = 0; i < w->n_topics && !intake_rebalancing(w); i++) /* never inside a rebalance */
+        hint_topic(w, i);
 }
 
 /* A partition that was fenced and is still assigned to us: its position was moved by an operator, or whoever took it is
@@ -254,31 +255,42 @@ void partitions_hint(Worker *w)
 static int retake(Worker *w, Partition *p)
 {
     BusPosition at = {p->topic, p->partition, 0};
-    int r = partitions_take(w, &at, 1);
+    BusConsumer *consumer = intake_of(w, p->topic);
+    int r = partitions_take(w, consumer, &at, 1);
 
     if (r != 0)
         return r;
     log_notice("retaken", "%s/%d is still assigned to this process: going on at offset %lld", full_name(w, at.topic),
                (int)at.partition, (long long)at.offset);
-    r = bus_consumer_seek(w->consumer, &at, METADATA_TIMEOUT_MS);
+    r = bus_consumer_seek(consumer, &at, METADATA_TIMEOUT_MS);
     if (r == 0 && !w->holding && !w->paused)
-        r = bus_consumer_resume(w->consumer, at.topic, at.partition);
+        r = bus_consumer_resume(consumer, at.topic, at.partition);
     return r == 0 || r == BUS_E_TIMEOUT ? 0 : fail_bus(w, r);
 }
 
-/* --solo: a group would notice by itself. */
-static int look_for_more(Worker *w)
+static size_t partitions_of(const Worker *w, const BusTopic *topic)
 {
+    size_t n = 0;
+    for (size_t i = 0; i < w->n_partitions; i++)
+        n += w->partitions[i].topic == topic;
+    return n;
+}
+
+/* --solo: a group would notice by itself that a topic got more partitions. */
+static int look_for_more(Worker *w, size_t i)
+{
+    const BusTopic *const topics[] = {w->topics[i], NULL};
     cleanup(freep) BusPosition *list = NULL;
     size_t n = 0;
 
-    if (bus_consumer_is_away(w->consumer) ||
-        bus_consumer_partitions(w->consumer, w->topics, LOOK_FOR_MORE_MS, &list, &n) != 0 || n <= w->n_partitions)
+    if (bus_consumer_partitions(w->consumers[i], topics, LOOK_FOR_MORE_MS, &list, &n) != 0 ||
+        n <= partitions_of(w, w->topics[i]))
         return 0;
-    log_notice("partitions_added", "%zu partitions instead of %zu: taking all anew", n, w->n_partitions);
-    batch_reset(w->filling); /* polled and not committed: read again */
-    w->n_partitions = 0;
-    return take_all(w);
+    log_notice("partitions_added", "%s has %zu partitions now: taking all of them anew", full_name(w, w->topics[i]), n);
+    for (size_t k = 0; k < w->n_partitions; k++) /* polled and not committed: read again */
+        if (w->partitions[k].topic == w->topics[i])
+            batch_drop_partition(w->filling, w->topics[i], w->partitions[k].partition);
+    return take_topic(w, i);
 }
 
 int partitions_tick(Worker *w)
@@ -286,7 +298,7 @@ int partitions_tick(Worker *w)
     int64_t now_us = clock_monotonic_us();
     int r = 0;
 
-    if (!w->consumer || now_us < w->next_partitions_us)
+    if (now_us < w->next_partitions_us)
         return 0;
     w->next_partitions_us = now_us + TICK_US;
     for (size_t i = 0; r == 0 && i < w->n_partitions; i++)
@@ -294,7 +306,8 @@ int partitions_tick(Worker *w)
             r = retake(w, &w->partitions[i]);
     if (r == 0 && w->config.solo && now_us >= w->next_look_us) {
         w->next_look_us = now_us + LOOK_FOR_MORE_US;
-        r = look_for_more(w);
+        for (size_t i = 0; r == 0 && i < w->n_topics && !intake_is_away(w); i++)
+            r = look_for_more(w, i);
     }
     return r;
 }

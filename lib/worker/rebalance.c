@@ -23,14 +23,14 @@ static void forget(Worker *w, const BusTopic *topic, int32_t partition)
     }
 }
 
-static int give_up(Worker *w, const BusRebalance *move)
+static int give_up(Worker *w, BusConsumer *consumer, const BusRebalance *move)
 {
     for (size_t i = 0; i < move->n; i++)
         forget(w, move->partitions[i].topic, move->partitions[i].partition);
-    return bus_consumer_answer(w->consumer, NULL, 0);
+    return bus_consumer_answer(consumer, NULL, 0);
 }
 
-static int take(Worker *w, const BusRebalance *move)
+static int take(Worker *w, BusConsumer *consumer, const BusRebalance *move)
 {
     size_t n = move->n;
     cleanup(freep) BusPosition *list = calloc(n + 1, sizeof(*list));
@@ -39,32 +39,56 @@ static int take(Worker *w, const BusRebalance *move)
         abort();
     if (n)
         memcpy(list, move->partitions, n * sizeof(*list));
-    int r = partitions_take(w, list, n);
+    int r = partitions_take(w, consumer, list, n);
     if (r != 0)
         return r;
-    r = bus_consumer_answer(w->consumer, list, n);
+    r = bus_consumer_answer(consumer, list, n);
     if (r == 0 && (w->holding || w->paused)) /* they begin unpaused */
-        r = bus_consumer_pause_all(w->consumer);
-    w->joined |= r == 0;
+        r = bus_consumer_pause_all(consumer);
+    for (size_t i = 0; i < w->n_topics; i++)
+        w->joined[i] |= r == 0 && w->consumers[i] == consumer;
     return r;
+}
+
+bool rebalance_all_joined(const Worker *w)
+{
+    for (size_t i = 0; i < w->n_topics && !w->config.solo; i++)
+        if (!w->joined[i])
+            return false;
+    return true;
+}
+
+static int answer(Worker *w, BusConsumer *consumer)
+{
+    BusRebalance move = bus_consumer_rebalance(consumer);
+    BusMove kind = move.move;
+    const BusTopic *topic = move.n ? move.partitions[0].topic : NULL; /* the list ends with the answer */
+    size_t n = move.n;
+
+    int r = kind == BUS_MOVE_ASSIGNED ? take(w, consumer, &move) : give_up(w, consumer, &move);
+    if (r == -ECANCELED)
+        return r;
+    if (r != 0)
+        return w->failure ? r : worker_fail(w, 1, "Kafka: %s", bus_consumer_error(consumer));
+    metric_set(&worker_metrics.partitions, (double)w->n_partitions);
+    if (n) {
+        LogField fields[] = {{"DECNET_TOPIC", topic->name}, {"DECNET_MOVE", move_names[kind]}, {0}};
+        log_write(LOG_LEVEL_NOTICE, "rebalance", fields, "%zu partitions of %s %s, %zu now", n, topic->name,
+                  move_names[kind], w->n_partitions);
+    }
+    return 0;
 }
 
 int rebalance_answer(Worker *w, bool may_take)
 {
-    BusRebalance move = bus_consumer_rebalance(w->consumer);
-    size_t n = move.n;
+    int r = 0;
 
-    if (move.move == BUS_MOVE_NONE || (move.move == BUS_MOVE_ASSIGNED && !may_take))
-        return 0;
-    int r = move.move == BUS_MOVE_ASSIGNED ? take(w, &move) : give_up(w, &move);
-    if (r == -ECANCELED)
-        return r;
-    if (r != 0)
-        return w->failure ? r : worker_fail(w, 1, "Kafka: %s", bus_consumer_error(w->consumer));
-    metric_set(&worker_metrics.partitions, (double)w->n_partitions);
-    if (n)
-        log_notice("rebalance", "%zu partitions %s, %zu now", n, move_names[move.move], w->n_partitions);
-    return 0;
+    for (size_t i = 0; r == 0 && i < w->n_topics; i++) {
+        BusMove move = bus_consumer_rebalance(w->consumers[i]).move;
+        if (move != BUS_MOVE_NONE && (move != BUS_MOVE_ASSIGNED || may_take))
+            r = answer(w, w->consumers[i]);
+    }
+    return r;
 }
 
 static int read_epochs(Worker *w, Position *positions)
@@ -109,7 +133,7 @@ int rebalance_drop_fenced(Worker *w)
         p->fenced_us = p->fenced_us ? p->fenced_us : clock_monotonic_us();
         batch_drop_partition(w->filling, p->topic, p->partition);
         batch_drop_partition(w->applying, p->topic, p->partition);
-        (void)!bus_consumer_pause(w->consumer, p->topic, p->partition);
+        (void)!bus_consumer_pause(intake_of(w, p->topic), p->topic, p->partition);
     }
     log_warning("fenced", "another process took over %zu of our %zu partitions; their transaction was refused",
                 n_fenced, w->n_partitions);

@@ -61,7 +61,7 @@ static bool is_embedded(Backlog *b)
 
     if (b->asked)
         return b->embedded;
-    if (!b->consumer && bus_consumer_open(b->config, "ingest", &b->consumer, &error) != 0)
+    if (!b->consumer && bus_consumer_open(b->config, "ingest", NULL, &b->consumer, &error) != 0)
         return false;
     if (bus_consumer_cluster_id(b->consumer, ASK_TIMEOUT_MS, &id) != 0)
         return false;
