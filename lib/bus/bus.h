@@ -16,6 +16,7 @@ enum {
     BUS_E_FULL,        /* the local send queue is full: bus_producer_poll(), then send again */
     BUS_E_TOO_LARGE,   /* this record can never be sent */
     BUS_E_REJECTED,    /* the broker refuses this record or client for good (authorisation, policy) */
+    BUS_E_REBALANCE,   /* the group gives or takes partitions: see bus_consumer_rebalance() */
 };
 
 const char *bus_outcome_name(int r); /* "timeout" …; for logs and metrics labels */
@@ -169,10 +170,12 @@ typedef struct BusConsumerStats {
 } BusConsumerStats;
 
 /* A consumer of group @group (without prefix). It commits nothing and assigns nothing by itself; partitions come from
- * bus_consumer_assign(). Joining the group instead is a second source of the same assignment: its callbacks would
- * hand BusPosition lists to the same code. Returns 0, or -EINVAL for a configuration that cannot work, with the
+ * bus_consumer_assign(), or from the group after bus_consumer_join(). Returns 0, or -EINVAL for a configuration that cannot work, with the
  * message in *ret_error (the caller frees). Does not wait for a broker. */
 int bus_consumer_open(const Config *config, const char *group, BusConsumer **ret, char **ret_error) must_check;
+/* The same with a name of its own for a static member: @instance_id replaces kafka.group.instance.id. */
+int bus_consumer_open_as(const Config *config, const char *group, const char *instance_id, BusConsumer **ret,
+                         char **ret_error) must_check;
 /* Accepts NULL. Free all records before: librdkafka waits for them. */
 void bus_consumer_close(BusConsumer *consumer);
 static inline void bus_consumer_closep(BusConsumer **p)
@@ -190,9 +193,38 @@ int bus_consumer_partitions(BusConsumer *consumer, const BusTopic *const *topics
  * errno. */
 int bus_consumer_assign(BusConsumer *consumer, const BusPosition *positions, size_t n, int timeout_ms) must_check;
 
+/* --- membership of the group, instead of bus_consumer_assign() ---
+ * The group moves partitions; it waits for our answer to each move. Start offsets are ours, never the group's. */
+
+/* Become a member for @topics (NULL-terminated), with the assignor that moves as little as possible
+ * (cooperative-sticky, unless kafka.partition.assignment.strategy or kafka.group.protocol say otherwise). 0 or a
+ * negative errno; does not wait for a broker. */
+int bus_consumer_join(BusConsumer *consumer, const BusTopic *const *topics) must_check;
+
+typedef enum BusMove {
+    BUS_MOVE_NONE,
+    BUS_MOVE_ASSIGNED, /* these partitions are to become ours */
+    BUS_MOVE_REVOKED,  /* these are to be given up; until the answer nobody else has them */
+    BUS_MOVE_LOST,     /* these are gone: another may be at work on them already */
+} BusMove;
+
+typedef struct BusRebalance {
+    BusMove move;
+    const BusPosition *partitions; /* offset: BUS_OFFSET_BEGINNING */
+    size_t n;
+} BusRebalance;
+
+/* The move that waits for an answer; BUS_MOVE_NONE when there is none. Valid until the answer. Records of partitions
+ * that stay keep coming meanwhile. */
+BusRebalance bus_consumer_rebalance(const BusConsumer *consumer);
+/* The answer. For BUS_MOVE_ASSIGNED @positions are the partitions of the move with their start offsets, in any order;
+ * they begin unpaused. For the others NULL. Returns 0, or a negative errno (the membership is then of no use). */
+int bus_consumer_answer(BusConsumer *consumer, const BusPosition *positions, size_t n) must_check;
+
 /* One record in *ret, which the caller frees. Offsets of a partition arrive strictly rising, without gaps except those
  * that the log itself has. Returns 0, BUS_E_TIMEOUT, BUS_E_AWAY (at once when an outage is noticed, then instead of
- * BUS_E_TIMEOUT until a broker answers), BUS_E_OVERTAKEN, BUS_E_NO_TOPIC, BUS_E_REJECTED, or a negative errno. */
+ * BUS_E_TIMEOUT until a broker answers), BUS_E_REBALANCE (once per move), BUS_E_OVERTAKEN, BUS_E_NO_TOPIC,
+ * BUS_E_REJECTED, or a negative errno. */
 int bus_consumer_poll(BusConsumer *consumer, int timeout_ms, BusRecord **ret) must_check;
 
 /* Readable while something may wait in bus_consumer_poll(): poll until BUS_E_TIMEOUT, then wait on this. Owned by the

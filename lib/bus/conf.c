@@ -25,7 +25,15 @@ static const Setting consumer_defaults[] = {
     {"queued.min.messages", "100000"},
     /* The embedded broker answers an empty fetch when this time is over, even if records came meanwhile. */
     {"fetch.wait.max.ms", "100"},
+    {"topic.metadata.refresh.interval.ms", "30000"}, /* partitions that were added are noticed within that time */
+};
+
+/* Of the classic group protocol, where the members decide; with kafka.group.protocol = consumer the broker does, and
+ * librdkafka refuses these. */
+static const Setting classic_group[] = {
     {"session.timeout.ms", "10000"},
+    {"heartbeat.interval.ms", "1000"}, /* a join or leave is noticed by the others with their next heartbeat */
+    {"partition.assignment.strategy", "cooperative-sticky"},
 };
 
 static const Setting producer_defaults[] = {
@@ -127,6 +135,7 @@ const char *bus_outcome_name(int r)
         [BUS_E_FULL] = "full",
         [BUS_E_TOO_LARGE] = "too_large",
         [BUS_E_REJECTED] = "rejected",
+        [BUS_E_REBALANCE] = "rebalance",
     };
     return r >= 0 && r < (int)ARRAY_SIZE(names) ? names[r] : "failed";
 }
@@ -259,7 +268,16 @@ static bool names_brokers(const rd_kafka_conf_t *conf)
     return rd_kafka_conf_get(conf, "bootstrap.servers", NULL, &n) == RD_KAFKA_CONF_OK && n > 1;
 }
 
-rd_kafka_conf_t *bus_conf_new(const Config *config, BusRole role, const char *group, char **ret_error)
+static bool broker_side_groups(const Config *config)
+{
+    for (size_t i = 0; i < config->n_kafka; i++)
+        if (strcmp(config->kafka[i].name, "group.protocol") == 0)
+            return strcmp(config->kafka[i].value, "consumer") == 0;
+    return false;
+}
+
+rd_kafka_conf_t *bus_conf_new(const Config *config, BusRole role, const char *group, const char *instance_id,
+                              char **ret_error)
 {
     bool consumer = role == BUS_ROLE_CONSUMER;
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
@@ -268,6 +286,8 @@ rd_kafka_conf_t *bus_conf_new(const Config *config, BusRole role, const char *gr
     *ret_error = NULL;
     if (consumer) {
         set_all(conf, consumer_defaults, ARRAY_SIZE(consumer_defaults));
+        if (!broker_side_groups(config))
+            set_all(conf, classic_group, ARRAY_SIZE(classic_group));
         set_bytes_as_kib(conf, "queued.max.messages.kbytes", LIMIT_PREFETCH_BYTES);
     } else {
         set_all(conf, producer_defaults, ARRAY_SIZE(producer_defaults));
@@ -287,6 +307,8 @@ rd_kafka_conf_t *bus_conf_new(const Config *config, BusRole role, const char *gr
         cleanup(freep) char *full = bus_topic_full_name(config->kafka_topic_prefix, group);
         set_all(conf, consumer_fixed, ARRAY_SIZE(consumer_fixed));
         set_all(conf, &(Setting){"group.id", full}, 1);
+        if (instance_id)
+            set_all(conf, &(Setting){"group.instance.id", instance_id}, 1);
     } else {
         set_all(conf, producer_fixed, ARRAY_SIZE(producer_fixed));
     }

@@ -15,27 +15,6 @@
 #include "base/limits.h"
 #include "base/time.h"
 
-typedef struct Partition {
-    const BusTopic *topic;
-    int32_t id;
-    rd_kafka_topic_t *rkt; /* librdkafka's handle in the messages of this partition, for comparison only */
-    BusOffsets offsets;
-} Partition;
-
-struct BusConsumer {
-    rd_kafka_t *rk;
-    rd_kafka_queue_t *queue;
-    int fd;
-    char *prefix;
-    Partition *partitions;
-    size_t n_partitions, last; /* last: where the previous record belonged, most likely the next one's place too */
-    BusLink link;
-    BusPosition overtaken;
-    BusConsumerStats stats;
-    char *cluster_id;
-    BusError error;
-};
-
 /* --- opening and closing --- */
 
 static void on_error(rd_kafka_t *rk, int err, const char *reason, void *opaque)
@@ -46,17 +25,24 @@ static void on_error(rd_kafka_t *rk, int err, const char *reason, void *opaque)
 
 int bus_consumer_open(const Config *config, const char *group, BusConsumer **ret, char **ret_error)
 {
+    return bus_consumer_open_as(config, group, NULL, ret, ret_error);
+}
+
+int bus_consumer_open_as(const Config *config, const char *group, const char *instance_id, BusConsumer **ret,
+                         char **ret_error)
+{
     cleanup(bus_consumer_closep) BusConsumer *c = calloc(1, sizeof(*c));
     rd_kafka_conf_t *conf;
 
     if (!c)
         abort();
     c->fd = -1;
-    conf = bus_conf_new(config, BUS_ROLE_CONSUMER, group, ret_error);
+    conf = bus_conf_new(config, BUS_ROLE_CONSUMER, group, instance_id, ret_error);
     if (!conf)
         return -EINVAL;
     rd_kafka_conf_set_opaque(conf, c);
     rd_kafka_conf_set_error_cb(conf, on_error);
+    rd_kafka_conf_set_rebalance_cb(conf, bus_group_on_rebalance);
     c->rk = bus_client_new(RD_KAFKA_CONSUMER, conf, ret_error);
     if (!c->rk)
         return -EINVAL;
@@ -78,14 +64,14 @@ void bus_consumer_close(BusConsumer *c)
         rd_kafka_queue_io_event_enable(c->queue, -1, NULL, 0);
         rd_kafka_queue_destroy(c->queue);
     }
-    if (c->rk && !c->link.broken) { /* ending a consumer that the library gave up takes for ever in 2.0.2: left alone */
-        rd_kafka_consumer_close(c->rk);
+    /* Ending a consumer that the library gave up takes for ever in 2.0.2: it is left alone. */
+    if (c->rk && !c->link.broken && bus_group_leave(c))
         rd_kafka_destroy(c->rk);
-    }
     if (c->fd >= 0)
         close(c->fd);
     if (c->cluster_id)
         rd_kafka_mem_free(NULL, c->cluster_id);
+    bus_group_free(&c->group);
     free(c->partitions);
     free(c->prefix);
     free(c);
@@ -179,14 +165,14 @@ static int check_exists(BusConsumer *c, const struct rd_kafka_metadata *m, const
 
 /* --- lists of partitions --- */
 
-static void list_freep(rd_kafka_topic_partition_list_t **p)
+void bus_list_freep(rd_kafka_topic_partition_list_t **p)
 {
     if (*p)
         rd_kafka_topic_partition_list_destroy(*p);
 }
 
-static rd_kafka_topic_partition_t *list_add(BusConsumer *c, rd_kafka_topic_partition_list_t *list,
-                                            const BusTopic *topic, int32_t partition)
+rd_kafka_topic_partition_t *bus_list_add(BusConsumer *c, rd_kafka_topic_partition_list_t *list, const BusTopic *topic,
+                                         int32_t partition)
 {
     cleanup(freep) char *name = bus_topic_full_name(c->prefix, topic->name);
     return rd_kafka_topic_partition_list_add(list, name, partition);
@@ -196,11 +182,11 @@ static rd_kafka_topic_partition_list_t *list_of(BusConsumer *c, const BusPositio
 {
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)n);
     for (size_t i = 0; i < n; i++)
-        list_add(c, list, positions[i].topic, positions[i].partition)->offset = positions[i].offset;
+        bus_list_add(c, list, positions[i].topic, positions[i].partition)->offset = positions[i].offset;
     return list;
 }
 
-static Partition *partition_find(BusConsumer *c, const BusTopic *topic, int32_t id)
+BusPartition *bus_partition_find(BusConsumer *c, const BusTopic *topic, int32_t id)
 {
     for (size_t i = 0; i < c->n_partitions; i++)
         if (c->partitions[i].topic == topic && c->partitions[i].id == id)
@@ -209,9 +195,9 @@ static Partition *partition_find(BusConsumer *c, const BusTopic *topic, int32_t 
 }
 
 /* The assigned partition that @m belongs to; NULL for a straggler of an earlier assignment. */
-static Partition *partition_of_message(BusConsumer *c, const rd_kafka_message_t *m)
+static BusPartition *partition_of_message(BusConsumer *c, const rd_kafka_message_t *m)
 {
-    Partition *p = c->last < c->n_partitions ? &c->partitions[c->last] : NULL;
+    BusPartition *p = c->last < c->n_partitions ? &c->partitions[c->last] : NULL;
     const char *name;
 
     if (p && p->rkt == m->rkt && p->id == m->partition)
@@ -239,13 +225,13 @@ static int fail_not_assigned(BusConsumer *c, const BusTopic *topic, int32_t part
 
 /* --- pausing, assigning, seeking --- */
 
-static int flow_change(BusConsumer *c, const Partition *partitions, size_t n, bool pause)
+static int flow_change(BusConsumer *c, const BusPartition *partitions, size_t n, bool pause)
 {
-    cleanup(list_freep) rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)n);
+    cleanup(bus_list_freep) rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)n);
     rd_kafka_resp_err_t err;
 
     for (size_t i = 0; i < n; i++)
-        list_add(c, list, partitions[i].topic, partitions[i].id);
+        bus_list_add(c, list, partitions[i].topic, partitions[i].id);
     err = pause ? rd_kafka_pause_partitions(c->rk, list) : rd_kafka_resume_partitions(c->rk, list);
     for (int i = 0; !err && i < list->cnt; i++)
         err = list->elems[i].err;
@@ -267,30 +253,30 @@ int bus_consumer_resume_all(BusConsumer *c)
 
 int bus_consumer_pause(BusConsumer *c, const BusTopic *topic, int32_t partition)
 {
-    const Partition *p = partition_find(c, topic, partition);
+    const BusPartition *p = bus_partition_find(c, topic, partition);
     return p ? flow_change(c, p, 1, true) : fail_not_assigned(c, topic, partition);
 }
 
 int bus_consumer_resume(BusConsumer *c, const BusTopic *topic, int32_t partition)
 {
-    const Partition *p = partition_find(c, topic, partition);
+    const BusPartition *p = bus_partition_find(c, topic, partition);
     return p ? flow_change(c, p, 1, false) : fail_not_assigned(c, topic, partition);
 }
 
 int bus_consumer_assign(BusConsumer *c, const BusPosition *positions, size_t n, int timeout_ms)
 {
     cleanup(metadata_freep) const struct rd_kafka_metadata *m = NULL;
-    cleanup(list_freep) rd_kafka_topic_partition_list_t *list = NULL;
-    cleanup(freep) Partition *partitions = calloc(n + 1, sizeof(*partitions));
+    cleanup(bus_list_freep) rd_kafka_topic_partition_list_t *list = NULL;
+    cleanup(freep) BusPartition *partitions = calloc(n + 1, sizeof(*partitions));
     int r = n ? fetch_metadata(c, "checking the assignment", timeout_ms, &m) : 0;
 
     if (!partitions)
         return -ENOMEM;
     for (size_t i = 0; r == 0 && i < n; i++) {
         r = check_exists(c, m, &positions[i]);
-        partitions[i] = (Partition){.topic = positions[i].topic,
-                                    .id = positions[i].partition,
-                                    .offsets = bus_offsets_from(positions[i].offset)};
+        partitions[i] = (BusPartition){.topic = positions[i].topic,
+                                       .id = positions[i].partition,
+                                       .offsets = bus_offsets_from(positions[i].offset)};
     }
     if (r != 0)
         return r;
@@ -306,13 +292,13 @@ int bus_consumer_assign(BusConsumer *c, const BusPosition *positions, size_t n, 
     return n ? bus_consumer_resume_all(c) : 0;
 }
 
-static int seek_to(BusConsumer *c, const Partition *p, int64_t offset, int timeout_ms)
+static int seek_to(BusConsumer *c, const BusPartition *p, int64_t offset, int timeout_ms)
 {
-    cleanup(list_freep) rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+    cleanup(bus_list_freep) rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
     rd_kafka_error_t *error;
     rd_kafka_resp_err_t err;
 
-    list_add(c, list, p->topic, p->id)->offset = offset;
+    bus_list_add(c, list, p->topic, p->id)->offset = offset;
     error = rd_kafka_seek_partitions(c->rk, list, timeout_ms);
     err = error ? rd_kafka_error_code(error) : list->elems[0].err;
     rd_kafka_error_destroy(error);
@@ -325,7 +311,7 @@ static int seek_to(BusConsumer *c, const Partition *p, int64_t offset, int timeo
 
 int bus_consumer_seek(BusConsumer *c, const BusPosition *position, int timeout_ms)
 {
-    Partition *p = partition_find(c, position->topic, position->partition);
+    BusPartition *p = bus_partition_find(c, position->topic, position->partition);
     int r;
 
     if (!p)
@@ -362,7 +348,7 @@ static Str bytes_of(const void *data, size_t len)
 }
 
 /* The record takes @m over. */
-static BusRecord *record_new(const Partition *p, rd_kafka_message_t *m)
+static BusRecord *record_new(const BusPartition *p, rd_kafka_message_t *m)
 {
     rd_kafka_headers_t *headers = NULL;
     size_t n = rd_kafka_message_headers(m, &headers) ? 0 : rd_kafka_header_cnt(headers);
@@ -399,7 +385,7 @@ static BusRecord *record_new(const Partition *p, rd_kafka_message_t *m)
 static int take_record(BusConsumer *c, rd_kafka_message_t *m, BusRecord **ret)
 {
     enum { SEEK_MS = 1000 };
-    Partition *p = partition_of_message(c, m);
+    BusPartition *p = partition_of_message(c, m);
 
     switch (p ? bus_offsets_check(&p->offsets, m->offset, &c->stats) : BUS_OFFSET_DROP) {
     case BUS_OFFSET_TAKE:
@@ -420,7 +406,7 @@ static int take_record(BusConsumer *c, rd_kafka_message_t *m, BusRecord **ret)
 
 static int fail_overtaken(BusConsumer *c, const rd_kafka_message_t *m)
 {
-    const Partition *p = partition_of_message(c, m);
+    const BusPartition *p = partition_of_message(c, m);
     int64_t offset = p && p->offsets.expected >= 0 ? p->offsets.expected : m->offset;
 
     if (!p)
@@ -474,16 +460,26 @@ static int idle_outcome(BusConsumer *c)
     return c->link.away ? fail_away(c, "reading", RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) : BUS_E_TIMEOUT;
 }
 
+static int take_news(BusConsumer *c)
+{
+    c->group.news = false;
+    return BUS_E_REBALANCE;
+}
+
 int bus_consumer_poll(BusConsumer *c, int timeout_ms, BusRecord **ret)
 {
     int64_t end_us = clock_monotonic_us() + timeout_ms * US_PER_MS;
 
     *ret = NULL;
+    if (c->group.news)
+        return take_news(c);
     bus_link_probe(&c->link, c->rk);
     do {
         rd_kafka_message_t *m = next_message(c, timeout_ms);
         int r = 0;
 
+        if (!m && c->group.news)
+            return take_news(c);
         if (!m) {
             if (c->link.news || c->link.broken)
                 break;
@@ -511,12 +507,12 @@ int bus_consumer_fd(const BusConsumer *c)
 static int query_offsets(BusConsumer *c, const BusWatermarks *marks, size_t n, int64_t place, int timeout_ms,
                          rd_kafka_topic_partition_list_t **ret)
 {
-    cleanup(list_freep) rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)n);
+    cleanup(bus_list_freep) rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)n);
     rd_kafka_resp_err_t err;
     int r;
 
     for (size_t i = 0; i < n; i++)
-        list_add(c, list, marks[i].topic, marks[i].partition)->offset = place;
+        bus_list_add(c, list, marks[i].topic, marks[i].partition)->offset = place;
     err = rd_kafka_offsets_for_times(c->rk, list, timeout_ms);
     for (int i = 0; !err && i < list->cnt; i++)
         err = list->elems[i].err;
@@ -531,7 +527,7 @@ static int query_offsets(BusConsumer *c, const BusWatermarks *marks, size_t n, i
 
 int bus_consumer_watermarks(BusConsumer *c, BusWatermarks *marks, size_t n, int timeout_ms)
 {
-    cleanup(list_freep) rd_kafka_topic_partition_list_t *low = NULL, *high = NULL;
+    cleanup(bus_list_freep) rd_kafka_topic_partition_list_t *low = NULL, *high = NULL;
     int r = n ? query_offsets(c, marks, n, BUS_OFFSET_BEGINNING, timeout_ms, &low) : 0;
 
     if (r == 0 && n)
@@ -545,7 +541,7 @@ int bus_consumer_watermarks(BusConsumer *c, BusWatermarks *marks, size_t n, int 
 
 void bus_consumer_commit_hint(BusConsumer *c, const BusPosition *positions, size_t n)
 {
-    cleanup(list_freep) rd_kafka_topic_partition_list_t *list = list_of(c, positions, n);
+    cleanup(bus_list_freep) rd_kafka_topic_partition_list_t *list = list_of(c, positions, n);
     if (n)
         rd_kafka_commit(c->rk, list, 1);
 }
@@ -584,7 +580,7 @@ const char *bus_consumer_error(const BusConsumer *c)
 
 BusOffsets *bus_consumer_offsets(BusConsumer *c, const BusTopic *topic, int32_t partition)
 {
-    Partition *p = partition_find(c, topic, partition);
+    BusPartition *p = bus_partition_find(c, topic, partition);
     return p ? &p->offsets : NULL;
 }
 

@@ -23,8 +23,9 @@ int bus_outcome(rd_kafka_resp_err_t err, int otherwise);
 typedef enum BusRole { BUS_ROLE_CONSUMER, BUS_ROLE_PRODUCER } BusRole;
 
 /* Our defaults, then kafka.*, then what the promises rest on. NULL and *ret_error (the caller frees) when a property is
- * wrong or no broker is named. @group only for consumers. */
-rd_kafka_conf_t *bus_conf_new(const Config *config, BusRole role, const char *group, char **ret_error) must_check;
+ * wrong or no broker is named. @group and @instance_id (may be NULL) only for consumers. */
+rd_kafka_conf_t *bus_conf_new(const Config *config, BusRole role, const char *group, const char *instance_id,
+                              char **ret_error) must_check;
 
 /* A client from @conf, which is consumed in any case. */
 rd_kafka_t *bus_client_new(rd_kafka_type_t type, rd_kafka_conf_t *conf, char **ret_error) must_check;
@@ -46,3 +47,46 @@ void bus_link_probe(BusLink *link, rd_kafka_t *rk);
 /* An eventfd that librdkafka makes readable when @queue stops being empty, or -errno. */
 int bus_wakeup_new(rd_kafka_queue_t *queue);
 void bus_wakeup_clear(int fd);
+
+/* --- the consumer's inside, shared with group.c --- */
+
+typedef struct BusPartition {
+    const BusTopic *topic;
+    int32_t id;
+    rd_kafka_topic_t *rkt; /* librdkafka's handle in the messages of this partition, for comparison only */
+    BusOffsets offsets;
+} BusPartition;
+
+/* A move of the group that waits for its answer. */
+typedef struct BusGroup {
+    bool member, ever_assigned, closing;
+    bool news; /* not yet reported by bus_consumer_poll() */
+    BusMove move;
+    BusPosition *partitions;
+    size_t n;
+} BusGroup;
+
+struct BusConsumer {
+    rd_kafka_t *rk;
+    rd_kafka_queue_t *queue;
+    int fd;
+    char *prefix;
+    BusPartition *partitions;
+    size_t n_partitions, last; /* last: where the previous record belonged, most likely the next one's place too */
+    BusLink link;
+    BusPosition overtaken;
+    BusConsumerStats stats;
+    char *cluster_id;
+    BusGroup group;
+    BusError error;
+};
+
+void bus_list_freep(rd_kafka_topic_partition_list_t **p);
+rd_kafka_topic_partition_t *bus_list_add(BusConsumer *c, rd_kafka_topic_partition_list_t *list, const BusTopic *topic,
+                                         int32_t partition);
+BusPartition *bus_partition_find(BusConsumer *c, const BusTopic *topic, int32_t id);
+
+void bus_group_on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t err, rd_kafka_topic_partition_list_t *list, void *opaque);
+/* Close the membership. False when the client must not be destroyed (see group.c). */
+bool bus_group_leave(BusConsumer *c);
+void bus_group_free(BusGroup *group);

@@ -55,7 +55,7 @@ int bus_producer_open(const Config *config, BusDeliveryFn delivered, void *arg, 
     p->fd = -1;
     p->delivered = delivered;
     p->arg = arg;
-    conf = bus_conf_new(config, BUS_ROLE_PRODUCER, NULL, ret_error);
+    conf = bus_conf_new(config, BUS_ROLE_PRODUCER, NULL, NULL, ret_error);
     if (!conf)
         return -EINVAL;
     rd_kafka_conf_set_opaque(conf, p);

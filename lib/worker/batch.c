@@ -104,11 +104,22 @@ static void prepare(Worker *w, WorkerEvent *e)
     e->prepared_state = e->state;
 }
 
+void batch_drop_partition(Batch *b, const BusTopic *topic, int32_t partition)
+{
+    for (size_t i = 0; i < b->n && !b->deferred_ids; i++)
+        if (b->events[i].topic == topic && b->events[i].partition == partition)
+            b->events[i].state = b->events[i].prepared_state = EVENT_GONE;
+}
+
 void batch_add_record(Batch *b, BusRecord *record)
 {
     WorkerEvent *e = &b->events[b->n];
     Partition *p = partition_find(b->worker, record->topic, record->partition);
 
+    if (!p) { /* fenced, and not yet taken from us: whoever has it now reads it too */
+        bus_record_free(record);
+        return;
+    }
     *e = (WorkerEvent){
         .topic = record->topic,
         .partition = record->partition,
@@ -178,7 +189,7 @@ void batch_set_deferred(Batch *b, size_t i, const KeptRecord *kept)
     e->prepared_state = e->state;
 }
 
-bool batch_fill_one(Worker *w, int timeout_ms, int *ret_outcome)
+bool batch_fill_one(Worker *w, int *ret_outcome)
 {
     BusRecord *record = NULL;
     int64_t start_us = clock_monotonic_us();
@@ -186,9 +197,9 @@ bool batch_fill_one(Worker *w, int timeout_ms, int *ret_outcome)
     *ret_outcome = 0;
     if (batch_is_full(w->filling))
         return false;
-    int r = bus_consumer_poll(w->consumer, timeout_ms, &record);
+    int r = intake_poll(w, &record);
     int64_t polled_us = clock_monotonic_us();
-    w->poll_s += timeout_ms == 0 ? (double)(polled_us - start_us) / 1e6 : 0;
+    w->poll_s += (double)(polled_us - start_us) / 1e6;
     if (r != 0) {
         *ret_outcome = r;
         return false;

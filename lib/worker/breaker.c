@@ -68,13 +68,11 @@ static int look(Worker *w)
                 "group %s is paused: " STR_FMT "; look at decnetctl dlq list, then: decnetctl positions resume %s",
                 w->group, STR_ARG(reason), w->group);
         worker_set_not_ready(w, "paused");
-        if (w->consumer)
-            (void)!bus_consumer_pause_all(w->consumer);
+        intake_pause(w);
     } else if (!paused && w->paused) {
         log_notice("resumed", "group %s goes on", w->group);
         worker_set_not_ready(w, NULL);
-        if (w->consumer)
-            (void)!bus_consumer_resume_all(w->consumer);
+        intake_resume(w);
     }
     w->paused = paused;
     return 0;

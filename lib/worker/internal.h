@@ -14,12 +14,13 @@ enum { BREAKER_WINDOW = 1000, BREAKER_DEAD_MAX = 200 }; /* design 4: more than 2
 /* Where this process stands in one partition. */
 typedef struct Partition {
     const BusTopic *topic;
-    char *full_name;
+    const char *full_name;
     int32_t partition;
     int64_t epoch;
     int64_t next_offset;  /* committed in PostgreSQL */
     int64_t taken_offset; /* polled into a batch up to here */
-    int64_t goal_offset;  /* --once: the high watermark at the start */
+    int64_t goal_offset;  /* --once: the high watermark when it was taken */
+    int64_t fenced_us;    /* another took it over (clock_monotonic_us()); 0: ours */
 } Partition;
 
 struct Batch {
@@ -55,13 +56,18 @@ struct Worker {
     char *group, *source, *application_name;
     void *data;
     Repo *repo;
-    BusConsumer *consumer;
+    const BusTopic *topics[16]; /* of the spec, n_topics of them */
+    BusConsumer *consumers[16]; /* one for each */
+    size_t n_topics, speaking;  /* speaking: whom to ask first for records */
+    BusConsumer *troubled;      /* whose words explain the last failure */
+    bool joined[16];            /* this member has had its first assignment */
     Outbox *outbox;
     Arena *scratch;
     Leader *leader;
     Http *http;
     Partition *partitions;
     size_t n_partitions;
+    char *full_names[BUS_TOPIC_N]; /* Kafka's names, as far as they were needed */
     Batch *filling, *applying;
     Watch watches[WATCH_MAX];
     size_t n_watches;
@@ -73,20 +79,48 @@ struct Worker {
     bool ready_sent, paused, holding;
     char *not_ready; /* why /readyz is red; NULL: green */
     int hold_tries;
-    int poll_outcome; /* of the consumer, met while a batch was being written or held; fill() deals with it */
+    int poll_outcome;   /* of a consumer, met while a batch was being written or held; fill() deals with it */
     int64_t stop_by_us; /* after the first signal: the end of patience */
-    int64_t next_deferral_us, next_pause_check_us, next_watchdog_us, watchdog_us, next_work_us, next_status_us;
-    double prepare_s, poll_s, apply_s; /* time shares, for the bench and /metrics */
+    int64_t next_deferral_us, next_pause_check_us, next_watchdog_us, watchdog_us, next_work_us, next_status_us,
+        next_partitions_us, next_look_us;
+    double prepare_s, poll_s, apply_s;               /* time shares, for the bench and /metrics */
     int64_t started_us, busy_from_us, busy_until_us; /* first record polled, last batch done */
 };
 
+/* --- intake.c --- */
+int intake_open(Worker *w, char **ret_error);
+void intake_close(Worker *w);
+BusConsumer *intake_of(const Worker *w, const BusTopic *topic);
+int intake_poll(Worker *w, BusRecord **ret); /* outcomes of bus_consumer_poll() */
+void intake_next(Worker *w);                 /* let another topic speak first */
+void intake_pause(Worker *w);
+void intake_resume(Worker *w);
+BusConsumer *intake_rebalancing(const Worker *w); /* one whose move waits for an answer, or NULL */
+bool intake_is_away(const Worker *w);
+const char *intake_error(const Worker *w);
+
 /* --- partitions.c --- */
-int partitions_take(Worker *w); /* at start: assignment from the stored positions */
+/* At start: --solo takes all partitions, else the process joins the group and partitions come by rebalance. */
+int partitions_start(Worker *w);
+/* Fence and take over @list; offset of each becomes where to begin. Waits as long as database or broker are away. */
+int partitions_take(Worker *w, BusConsumer *consumer, BusPosition *list, size_t n);
+/* Ours and not fenced, or NULL: a record of another partition is none of our business. */
 Partition *partition_find(Worker *w, const BusTopic *topic, int32_t partition);
 int partitions_resolve_doubt(Worker *w, const PositionAdvance *advances, size_t n, bool *ret_committed);
 int64_t partitions_goal_lag(const Worker *w); /* records up to the goal, over all partitions */
 void partitions_free(Worker *w);
 void partitions_hint(Worker *w); /* committed offsets for lag monitors */
+/* A topic may have got more partitions, a fenced one may still be assigned to us: look now and then. */
+int partitions_tick(Worker *w);
+
+/* --- rebalance.c --- */
+/* Answer the move that waits, if there is one. @may_take false: only give up, taking needs the database. */
+int rebalance_answer(Worker *w, bool may_take);
+/* Every member has had an assignment, be it empty; always true with --solo. */
+bool rebalance_all_joined(const Worker *w);
+/* After REPO_E_FENCED: find out which partitions went, and forget what we hold of them. 0 when something is left or
+ * gone, negative when this process has to end. */
+int rebalance_drop_fenced(Worker *w);
 
 /* --- batch.c --- */
 Batch *batch_new(Worker *w, size_t cap);
@@ -97,8 +131,10 @@ bool batch_is_full(const Batch *b);
 void batch_add_record(Batch *b, BusRecord *record);
 /* The same for a deferred one, at place @i. */
 void batch_set_deferred(Batch *b, size_t i, const KeptRecord *kept);
+/* Records of this partition are no longer ours to apply. */
+void batch_drop_partition(Batch *b, const BusTopic *topic, int32_t partition);
 /* Poll one record into w->filling; true when there may be more at once. Negative: *ret_error of the consumer. */
-bool batch_fill_one(Worker *w, int timeout_ms, int *ret_outcome);
+bool batch_fill_one(Worker *w, int *ret_outcome);
 
 /* --- transaction.c --- */
 /* The whole way of a batch, with retries, bisection and back-off. 0, -ECANCELED when the worker is asked to stop, or

@@ -134,14 +134,14 @@ static void tick_watchdog(Worker *w)
 /* What must go on whatever happens: signals, the watchdog, deliveries, watched descriptors. */
 void loop_serve(Worker *w, int timeout_ms)
 {
-    struct pollfd fds[WATCH_MAX + 3];
+    struct pollfd fds[WATCH_MAX + 1 + ARRAY_SIZE(w->consumers)];
     Watch watches[WATCH_MAX]; /* a handler may change the list */
     size_t n = 0, n_watches = w->n_watches;
 
     memcpy(watches, w->watches, n_watches * sizeof(*watches));
     fds[n++] = (struct pollfd){.fd = w->signal_fd, .events = POLLIN};
-    if (w->consumer)
-        fds[n++] = (struct pollfd){.fd = w->holding || w->paused ? -1 : bus_consumer_fd(w->consumer), .events = POLLIN};
+    for (size_t i = 0; i < w->n_topics && w->consumers[i] && !w->holding && !w->paused; i++)
+        fds[n++] = (struct pollfd){.fd = bus_consumer_fd(w->consumers[i]), .events = POLLIN};
     for (size_t i = 0; i < n_watches; i++)
         fds[n + i] = (struct pollfd){.fd = watches[i].fd, .events = watches[i].events};
     tick_watchdog(w);
@@ -159,8 +159,8 @@ void loop_serve(Worker *w, int timeout_ms)
 static bool fill_one_aside(Worker *w)
 {
     int outcome;
-    bool more = batch_fill_one(w, 0, &outcome);
-    if (outcome != 0 && outcome != BUS_E_TIMEOUT && outcome != BUS_E_AWAY)
+    bool more = batch_fill_one(w, &outcome);
+    if (outcome != 0 && outcome != BUS_E_TIMEOUT && outcome != BUS_E_AWAY && outcome != BUS_E_REBALANCE)
         w->poll_outcome = outcome;
     return more;
 }
@@ -170,14 +170,15 @@ static void poll_while_held(Worker *w)
 {
     BusRecord *record = NULL;
 
-    if (!w->consumer || w->n_partitions == 0)
+    if (w->n_topics == 0 || !w->consumers[w->n_topics - 1])
         return;
     if (!batch_is_full(w->filling)) {
         fill_one_aside(w);
-    } else if (bus_consumer_poll(w->consumer, 0, &record) == 0) {
+        (void)!rebalance_answer(w, false); /* give up what is wanted elsewhere; taking needs the database */
+    } else if (intake_poll(w, &record) == 0) {
         BusPosition again = {record->topic, record->partition, record->offset};
         bus_record_free(record);
-        (void)!bus_consumer_seek(w->consumer, &again, IDLE_POLL_MS);
+        (void)!bus_consumer_seek(intake_of(w, again.topic), &again, IDLE_POLL_MS);
     }
 }
 
@@ -191,8 +192,8 @@ int loop_hold(Worker *w, const char *what)
     w->hold_tries++;
     log_warning("holding", "%s; trying again (nothing is lost meanwhile)", what);
     worker_set_not_ready(w, what);
-    if (w->consumer && !w->holding)
-        (void)!bus_consumer_pause_all(w->consumer);
+    if (!w->holding)
+        intake_pause(w);
     w->holding = true;
     int64_t until_us = clock_monotonic_us() + (base_ms * 3 / 4 + random() % (base_ms / 2 + 1)) * US_PER_MS;
     while (clock_monotonic_us() < until_us) {
@@ -213,8 +214,8 @@ void loop_recovered(Worker *w)
     w->holding = false;
     log_notice("recovered", "working again");
     worker_set_not_ready(w, w->paused ? "paused" : NULL);
-    if (w->consumer && !w->paused)
-        (void)!bus_consumer_resume_all(w->consumer);
+    if (!w->paused)
+        intake_resume(w);
 }
 
 static void stay_alive(Worker *w)
@@ -236,7 +237,7 @@ static bool fill_while_waiting(void *arg)
     Worker *w = arg;
     bool more = false;
 
-    if (!w->holding && !w->paused && !worker_stopping(w) && w->n_partitions)
+    if (!w->holding && !w->paused && !worker_stopping(w) && w->n_topics && !intake_rebalancing(w))
         more = fill_one_aside(w);
     if (!more) {
         stay_alive(w);
@@ -249,6 +250,7 @@ static int commit_filled(Worker *w)
 {
     Batch *b = w->filling;
 
+    intake_next(w); /* one busy topic must not keep the others waiting */
     w->filling = w->applying;
     w->applying = b;
     repo_set_idle(w->repo, fill_while_waiting, w);
@@ -263,7 +265,7 @@ static int commit_filled(Worker *w)
 
 static int fail_overtaken(Worker *w)
 {
-    BusPosition p = bus_consumer_overtaken(w->consumer);
+    BusPosition p = bus_consumer_overtaken(w->troubled);
     return worker_fail(
         w, 78,
         "retention overtook group %s on %s%s/%d at offset %lld: records were deleted before they were read; to "
@@ -273,46 +275,51 @@ static int fail_overtaken(Worker *w)
 }
 
 /* Records until the batch is full, old enough, or nothing more is there right now. */
-static int fill(Worker *w, int timeout_ms)
+static int fill(Worker *w)
 {
     int outcome = 0;
     int64_t age_us = w->config.batch_age_ms * US_PER_MS;
 
-    while (!w->poll_outcome && batch_fill_one(w, w->filling->n ? 0 : timeout_ms, &outcome))
+    while (!w->poll_outcome && batch_fill_one(w, &outcome))
         if (clock_monotonic_us() - w->filling->first_us > age_us)
             break;
     outcome = w->poll_outcome ? w->poll_outcome : outcome;
     switch (outcome) {
     case 0:
     case BUS_E_TIMEOUT:
+    case BUS_E_REBALANCE:
         return 0;
     case BUS_E_AWAY:
         if (!w->not_ready)
-            log_warning("broker_away", "no Kafka broker answers: %s", bus_consumer_error(w->consumer));
+            log_warning("broker_away", "no Kafka broker answers: %s", intake_error(w));
         worker_set_not_ready(w, "no Kafka broker answers");
         return 0;
     case BUS_E_OVERTAKEN:
         return fail_overtaken(w);
     default:
         return worker_fail(w, outcome == BUS_E_NO_TOPIC || outcome == BUS_E_REJECTED ? 78 : 1, "Kafka: %s",
-                           bus_consumer_error(w->consumer));
+                           intake_error(w));
     }
 }
 
 /* --once: what came after the start is left to the next run, or a busy topic would never let it end. */
 static bool is_goal_reached(const Worker *w)
 {
-    return w->once && partitions_goal_lag(w) == 0;
+    return w->once && rebalance_all_joined(w) && partitions_goal_lag(w) == 0;
 }
 
 static int consume(Worker *w)
 {
-    if (w->n_partitions == 0 || w->paused || is_goal_reached(w))
+    if (w->n_topics == 0)
         return 0;
-    int r = fill(w, 0);
-    if (r == 0 && w->not_ready && !w->holding && !bus_consumer_is_away(w->consumer))
+    int r = rebalance_answer(w, true);
+    if (r != 0 || is_goal_reached(w))
+        return r;
+    r = fill(w); /* also while paused: a member has to poll, and paused partitions give nothing */
+    if (r == 0 && w->not_ready && !w->holding && !w->paused && !intake_is_away(w))
         worker_set_not_ready(w, NULL);
-    if (r == 0 && w->filling->n) {
+    r = r ? r : rebalance_answer(w, true);
+    if (r == 0 && w->filling->n && !w->paused) {
         if (w->busy_from_us == 0)
             w->busy_from_us = w->filling->first_us;
         r = commit_filled(w);
@@ -367,8 +374,7 @@ static int tick_status(Worker *w)
     w->next_status_us = now_us + STATUS_EVERY_US;
     metric_set(&worker_metrics.partitions, (double)w->n_partitions);
     metric_set(&worker_metrics.records_lag, (double)partitions_goal_lag(w));
-    if (w->consumer)
-        partitions_hint(w);
+    partitions_hint(w);
     if (!repo_is_connected(w->repo))
         return 0;
     int r = deferred_count(w->repo, w->group, &n, &next_us);
@@ -414,10 +420,11 @@ static int turn(Worker *w, bool *ret_busy)
     r = r ? r : take_up_deferred(w, ret_busy);
     r = r ? r : give_work_its_turn(w, ret_busy);
     r = r ? r : tick_outbox(w);
+    r = r ? r : partitions_tick(w);
     r = r ? r : tick_status(w);
     if (r == 0 && w->holding) /* the hold was for something that is over: work() or the outbox ran again */
         loop_recovered(w);
-    *ret_busy |= w->filling->n > 0 && !is_goal_reached(w);
+    *ret_busy |= w->filling->n > 0 && !w->paused && !is_goal_reached(w);
     return r;
 }
 
@@ -426,8 +433,7 @@ static int drain(Worker *w)
     int64_t until_us =
         (w->stop_by_us ? w->stop_by_us - STOP_MS * US_PER_MS : clock_monotonic_us()) + DRAIN_MS * US_PER_MS;
     int r = 0;
-    if (w->consumer)
-        partitions_hint(w);
+    partitions_hint(w);
     while (r == 0 && w->outbox && repo_is_connected(w->repo) && !outbox_is_settled(w->outbox) &&
            clock_monotonic_us() < until_us) {
         r = outbox_drain(w->outbox, w->repo, IDLE_POLL_MS);

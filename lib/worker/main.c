@@ -109,8 +109,7 @@ static int open_bus(Worker *w)
 {
     cleanup(freep) char *error = NULL;
     int r = outbox_new(&w->config, w->group, w->source, &w->outbox, &error);
-    if (r == 0 && w->spec->topics[0])
-        r = bus_consumer_open(&w->config, w->spec->name, &w->consumer, &error);
+    r = r ? r : intake_open(w, &error);
     return r == 0 ? 0 : worker_fail(w, EXIT_OPERATOR, "Kafka: %s", error ? error : strerror(-r));
 }
 
@@ -150,21 +149,18 @@ static int start(Worker *w)
     w->scratch = arena_new();
     w->filling = batch_new(w, (size_t)w->config.batch_records);
     w->applying = batch_new(w, (size_t)w->config.batch_records);
-    if (w->spec->topics[0] && !w->config.solo)
-        return worker_fail(w, EXIT_OPERATOR,
-                           "this release takes all partitions in one process: give --solo, and run one "
-                           "process per group");
     if (w->spec->leader_only)
         w->leader = leader_new(w);
     int r = http_start(w, &w->http);
     r = r ? r : w->spec->start ? w->spec->start(w) : 0;
     r = r ? r : check_database(w);
     r = r ? r : open_bus(w);
-    r = r ? r : partitions_take(w);
+    r = r ? r : partitions_start(w);
     if (r == 0) {
         loop_recovered(w);
         worker_set_not_ready(w, NULL);
-        log_notice("started", "group %s, %zu partitions, ready after %lld ms", w->group, w->n_partitions,
+        log_notice("started", "group %s, %s%zu partitions, ready after %lld ms", w->group,
+                   w->n_topics && !w->config.solo ? "joining, " : "", w->n_partitions,
                    (long long)((clock_monotonic_us() - w->started_us) / US_PER_MS));
     }
     return r;
@@ -178,7 +174,7 @@ static void finish(Worker *w)
     outbox_free(w->outbox);
     batch_free(w->filling);
     batch_free(w->applying);
-    bus_consumer_close(w->consumer);
+    intake_close(w);
     partitions_free(w);
     leader_free(w->leader);
     repo_free(w->repo);
@@ -195,11 +191,12 @@ static void finish(Worker *w)
 static void say_shares(const Worker *w)
 {
     double busy_s = (double)(w->busy_until_us - w->busy_from_us) / 1e6;
-    log_info("time",
-             "busy %.3f s from the first record to the last commit: poll %.3f, decode and match %.3f, transactions %.3f, of "
-             "these waiting for PostgreSQL %.3f; %.0f batches",
-             busy_s, w->poll_s, w->prepare_s, w->apply_s, w->repo ? repo_wait_seconds(w->repo) : 0.0,
-             metric_value(&worker_metrics.batches));
+    log_info(
+        "time",
+        "busy %.3f s from the first record to the last commit: poll %.3f, decode and match %.3f, transactions %.3f, of "
+        "these waiting for PostgreSQL %.3f; %.0f batches",
+        busy_s, w->poll_s, w->prepare_s, w->apply_s, w->repo ? repo_wait_seconds(w->repo) : 0.0,
+        metric_value(&worker_metrics.batches));
 }
 
 static int run(Worker *w)

@@ -14,6 +14,8 @@ static size_t collect_advances(Worker *w, const Batch *b, PositionAdvance *advan
     size_t n = 0;
     for (size_t i = 0; i < w->n_partitions; i++) {
         const Partition *p = &w->partitions[i];
+        if (p->fenced_us)
+            continue;
         PositionAdvance a = {.topic = p->full_name,
                              .partition = p->partition,
                              .epoch = p->epoch,
@@ -22,8 +24,8 @@ static size_t collect_advances(Worker *w, const Batch *b, PositionAdvance *advan
                              .event_time_us = TIME_NONE};
         for (size_t k = b->begin; k < b->end; k++) {
             const WorkerEvent *e = &b->events[k];
-            if (e->topic != p->topic || e->partition != p->partition)
-                continue;
+            if (e->topic != p->topic || e->partition != p->partition || e->prepared_state == EVENT_GONE)
+                continue; /* gone: polled before the partition left us; if it came back, it is read again */
             a.to_offset = MAX(a.to_offset, e->offset + 1);
             a.event_time_us = MAX(a.event_time_us, e->envelope.occurred_at_us);
         }
@@ -139,15 +141,6 @@ static void isolate(Worker *w, WorkerEvent *e)
     e->isolated = true;
 }
 
-static int fail_fenced(Worker *w)
-{
-    metric_add(&worker_metrics.fenced, 1);
-    return worker_fail(w, 1,
-                       "another process took over the partitions of group %s (%s); with solo only one may run: stop "
-                       "the other one or this one",
-                       w->group, repo_error_text(w->repo));
-}
-
 static int commit_part(Worker *w, Batch *b, size_t begin, size_t end)
 {
     int fk_tries = 0;
@@ -166,8 +159,12 @@ static int commit_part(Worker *w, Batch *b, size_t begin, size_t end)
                 return r;
             continue;
         }
-        if (r == REPO_E_FENCED)
-            return fail_fenced(w);
+        if (r == REPO_E_FENCED) {
+            r = rebalance_drop_fenced(w);
+            if (r != 0)
+                return r;
+            continue; /* what is left of the batch, without the partitions that went */
+        }
         if (r != REPO_E_REJECTED)
             return r == 0 || r == -ECANCELED ? r : worker_fail_repo(w, r);
         if (end - begin > 1) {

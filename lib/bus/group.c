@@ -1,0 +1,183 @@
+/* Membership of a consumer group. librdkafka tells of a move through its rebalance callback and then waits for assign
+ * or unassign; the answer may come long after the callback returned, which leaves the caller time to finish the
+ * transaction at hand and to look up where the new partitions begin. */
+#include "private.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/time.h"
+
+enum { FIRST_ASSIGNMENT_MS = 5000, POLL_MS = 50 };
+
+static bool is_cooperative(rd_kafka_t *rk)
+{
+    const char *protocol = rd_kafka_rebalance_protocol(rk);
+    return protocol && strcmp(protocol, "COOPERATIVE") == 0;
+}
+
+static rd_kafka_topic_partition_list_t *list_of(BusConsumer *c, const BusPosition *positions, size_t n)
+{
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)n);
+    for (size_t i = 0; i < n; i++)
+        bus_list_add(c, list, positions[i].topic, positions[i].partition)->offset = positions[i].offset;
+    return list;
+}
+
+int bus_consumer_join(BusConsumer *c, const BusTopic *const *topics)
+{
+    cleanup(bus_list_freep) rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(8);
+
+    for (; *topics; topics++)
+        bus_list_add(c, list, *topics, RD_KAFKA_PARTITION_UA);
+    rd_kafka_resp_err_t err = rd_kafka_subscribe(c->rk, list);
+    if (err)
+        return bus_fail(&c->error, -EINVAL, "joining the group: %s", rd_kafka_err2str(err));
+    c->group.member = true;
+    return 0;
+}
+
+/* Topics of the move that the table has; the group can only move what we subscribed to. */
+static void remember(BusConsumer *c, BusMove move, const rd_kafka_topic_partition_list_t *list)
+{
+    size_t prefix = strlen(c->prefix);
+
+    bus_group_free(&c->group);
+    c->group.partitions = calloc((size_t)list->cnt + 1, sizeof(*c->group.partitions));
+    if (!c->group.partitions)
+        abort();
+    for (int i = 0; i < list->cnt; i++) {
+        const BusTopic *topic = bus_topic_find(str_from(list->elems[i].topic + prefix));
+        if (topic)
+            c->group.partitions[c->group.n++] = (BusPosition){topic, list->elems[i].partition, BUS_OFFSET_BEGINNING};
+    }
+    c->group.move = move;
+    c->group.news = true;
+}
+
+void bus_group_on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t err, rd_kafka_topic_partition_list_t *list,
+                            void *opaque)
+{
+    BusConsumer *c = opaque;
+    bool revoke = err == RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS;
+
+    if (!revoke && err != RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
+        rd_kafka_assign(rk, NULL); /* an error of the group protocol: librdkafka joins again by itself */
+        return;
+    }
+    remember(c, !revoke ? BUS_MOVE_ASSIGNED : rd_kafka_assignment_lost(rk) ? BUS_MOVE_LOST : BUS_MOVE_REVOKED, list);
+    if (c->group.closing && revoke) /* rd_kafka_consumer_close() waits for it right here */
+        (void)!bus_consumer_answer(c, NULL, 0);
+}
+
+BusRebalance bus_consumer_rebalance(const BusConsumer *c)
+{
+    return (BusRebalance){c->group.move, c->group.partitions, c->group.n};
+}
+
+static void add_partitions(BusConsumer *c, const BusPosition *positions, size_t n)
+{
+    BusPartition *grown = realloc(c->partitions, (c->n_partitions + n + 1) * sizeof(*grown));
+    if (!grown)
+        abort();
+    c->partitions = grown;
+    for (size_t i = 0; i < n; i++)
+        c->partitions[c->n_partitions++] = (BusPartition){.topic = positions[i].topic,
+                                                          .id = positions[i].partition,
+                                                          .offsets = bus_offsets_from(positions[i].offset)};
+}
+
+static void remove_partitions(BusConsumer *c, const BusPosition *positions, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        BusPartition *p = bus_partition_find(c, positions[i].topic, positions[i].partition);
+        if (p)
+            *p = c->partitions[--c->n_partitions];
+    }
+    c->last = 0;
+}
+
+static int assign(BusConsumer *c, const BusPosition *positions, size_t n)
+{
+    cleanup(bus_list_freep) rd_kafka_topic_partition_list_t *list = list_of(c, positions, n);
+    rd_kafka_error_t *error = NULL;
+    rd_kafka_resp_err_t err = 0;
+
+    if (is_cooperative(c->rk)) {
+        error = rd_kafka_incremental_assign(c->rk, list);
+        err = error ? rd_kafka_error_code(error) : 0;
+        rd_kafka_error_destroy(error);
+    } else { /* an eager assignor gives the whole assignment anew */
+        c->n_partitions = 0;
+        err = rd_kafka_assign(c->rk, list);
+    }
+    if (err)
+        return bus_fail(&c->error, -EIO, "taking %zu partitions: %s", n, rd_kafka_err2str(err));
+    add_partitions(c, positions, n);
+    c->group.ever_assigned = true;
+    return 0;
+}
+
+static int unassign(BusConsumer *c)
+{
+    cleanup(bus_list_freep) rd_kafka_topic_partition_list_t *list = list_of(c, c->group.partitions, c->group.n);
+    rd_kafka_error_t *error = NULL;
+    rd_kafka_resp_err_t err = 0;
+
+    remove_partitions(c, c->group.partitions, c->group.n);
+    if (is_cooperative(c->rk)) {
+        error = rd_kafka_incremental_unassign(c->rk, list);
+        err = error ? rd_kafka_error_code(error) : 0;
+        rd_kafka_error_destroy(error);
+    } else {
+        err = rd_kafka_assign(c->rk, NULL);
+    }
+    return err ? bus_fail(&c->error, -EIO, "giving up %zu partitions: %s", c->group.n, rd_kafka_err2str(err)) : 0;
+}
+
+int bus_consumer_answer(BusConsumer *c, const BusPosition *positions, size_t n)
+{
+    int r = c->group.move == BUS_MOVE_ASSIGNED ? assign(c, positions, n) : c->group.move ? unassign(c) : 0;
+    bus_group_free(&c->group);
+    return r;
+}
+
+void bus_group_free(BusGroup *group)
+{
+    free(group->partitions);
+    group->partitions = NULL;
+    group->n = 0;
+    group->move = BUS_MOVE_NONE;
+    group->news = false;
+}
+
+/* A pending assignment is taken at its end, where it gives no records, only to be given back by the close. */
+static void answer_anyhow(BusConsumer *c)
+{
+    for (size_t i = 0; i < c->group.n; i++)
+        c->group.partitions[i].offset = BUS_OFFSET_END;
+    (void)!bus_consumer_answer(c, c->group.partitions, c->group.n);
+}
+
+/* Closing a member that never had an assignment can abort the whole process in librdkafka 2.0.2 (its issue 4312,
+ * mended in 2.3.0): it is given time to get one first. If none comes, the client is left as it is: the process ends
+ * anyway, and the group notices by the session time-out. */
+bool bus_group_leave(BusConsumer *c)
+{
+    enum { MENDED = 0x02030000 };
+    int64_t until_us = clock_monotonic_us() + FIRST_ASSIGNMENT_MS * US_PER_MS;
+
+    while (c->group.member && !c->group.ever_assigned && c->group.move == BUS_MOVE_NONE &&
+           rd_kafka_version() < MENDED) {
+        rd_kafka_message_t *m = rd_kafka_consumer_poll(c->rk, POLL_MS);
+        if (m)
+            rd_kafka_message_destroy(m);
+        if (clock_monotonic_us() > until_us)
+            return false;
+    }
+    c->group.closing = true;
+    if (c->group.move != BUS_MOVE_NONE)
+        answer_anyhow(c);
+    rd_kafka_consumer_close(c->rk);
+    return true;
+}
