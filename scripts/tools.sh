@@ -74,12 +74,12 @@ run_fuzz() { # [NAME] [--seconds N]
     done
     [[ $seconds =~ ^[1-9][0-9]*$ ]] || usage "--seconds needs a whole number above 0"
     packages_ensure build test
-    build fuzz
+    mapfile -t programs < <(cd "$TOP" && find tests/fuzz -name "fuzz_${only:-*}.c" | sed 's/\.c$//' | sort)
+    [ ${#programs[@]} -gt 0 ] || die "there is no fuzz target '$only'; they are tests/fuzz/fuzz_*.c"
+    build fuzz "${programs[@]}"
     private_make
-    mapfile -t programs < <(find "$BUILD/fuzz/tests/fuzz" -maxdepth 1 -type f -name "fuzz_${only:-*}" -executable | sort)
-    [ ${#programs[@]} -gt 0 ] || die "there is no fuzz target '${only:-fuzz_*}'; they are tests/fuzz/fuzz_*.c"
     for name in "${programs[@]}"; do
-        fuzz_one "$(basename "$name")" "$name" "$seconds"
+        fuzz_one "$(basename "$name")" "$BUILD/fuzz/$name" "$seconds"
     done
 }
 
