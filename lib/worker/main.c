@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <sys/time.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
@@ -166,6 +167,27 @@ static int start(Worker *w)
     return r;
 }
 
+static volatile sig_atomic_t late_exit_code;
+
+static void leave_late(int signal_number)
+{
+    (void)signal_number;
+    _exit(late_exit_code);
+}
+
+/* All work is done, but librdkafka waits for a broker that is away before it closes. */
+static void limit_finish(const Worker *w)
+{
+    enum { FINISH_US = 1000000 };
+    int64_t us = w->stop_by_us ? w->stop_by_us - clock_monotonic_us() : FINISH_US;
+    us = MIN(MAX(us, US_PER_S / 10), (int64_t)FINISH_US);
+    struct itimerval at = {.it_value = {us / US_PER_S, us % US_PER_S}};
+
+    late_exit_code = w->exit_code;
+    signal(SIGALRM, leave_late);
+    (void)!setitimer(ITIMER_REAL, &at, NULL);
+}
+
 static void finish(Worker *w)
 {
     if (w->spec->stop)
@@ -216,6 +238,7 @@ static int run(Worker *w)
         say_shares(w);
         log_notice("stopped", "done");
     }
+    limit_finish(w);
     finish(w);
     return w->exit_code;
 }
