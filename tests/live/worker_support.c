@@ -33,7 +33,9 @@ static void open_producer(void)
     cleanup(freep) char *error = NULL;
     struct {
         const char *key, *value;
-    } settings[] = {{"kafka.bootstrap.servers", broker.address}, {"kafka.message.max.bytes", "4000000"}};
+    } settings[] = {{"kafka.bootstrap.servers", broker.address},
+                    {"kafka.message.max.bytes", "4000000"},
+                    {"kafka.compression.type", "none"}};
 
     cr_assert_eq(config_load(&config, "/dev/null", &error), 0, "%s", error);
     for (size_t i = 0; i < ARRAY_SIZE(settings); i++)
