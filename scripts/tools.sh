@@ -53,6 +53,10 @@ run_bench() { # [NAME] [OPTION...]
     private_make
     mkdir -m 711 "$PRIVATE/scratch"
     export DECNET_TEST_TMP=$PRIVATE/scratch DECNET_SOURCE_ROOT=$TOP
+    DECNET_BROKER_PROGRAM=$(program decnet-broker)
+    DECNET_TTP_PROGRAM=$(program decnet-ttp)
+    DECNET_CTL_PROGRAM=$(program decnetctl)
+    export DECNET_BROKER_PROGRAM DECNET_TTP_PROGRAM DECNET_CTL_PROGRAM
     if [ "$needs" = postgres ]; then
         postgres_start durable
         DECNET_TEST_PG=$(postgres_conninfo postgres postgres)
