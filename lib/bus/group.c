@@ -167,8 +167,9 @@ bool bus_group_leave(BusConsumer *c)
     enum { MENDED = 0x02030000 };
     int64_t until_us = clock_monotonic_us() + FIRST_ASSIGNMENT_MS * US_PER_MS;
 
-    while (c->group.member && !c->group.ever_assigned && c->group.move == BUS_MOVE_NONE &&
-           rd_kafka_version() < MENDED) {
+    if (!c->group.member || c->link.away) /* nobody to say farewell to: closing would only wait for an answer */
+        return !c->group.member || c->group.ever_assigned;
+    while (!c->group.ever_assigned && c->group.move == BUS_MOVE_NONE && rd_kafka_version() < MENDED) {
         rd_kafka_message_t *m = rd_kafka_consumer_poll(c->rk, POLL_MS);
         if (m)
             rd_kafka_message_destroy(m);
