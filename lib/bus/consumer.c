@@ -56,17 +56,6 @@ int bus_consumer_open_as(const Config *config, const char *group, const char *in
     return 0;
 }
 
-static void client_end(BusConsumer *c)
-{
-    if (c->link.broken)
-        return; /* ending a consumer that the library gave up takes for ever in 2.0.2: it is left alone */
-    if (c->link.away && (!c->group.member || c->group.ever_assigned))
-        /* Nobody is there to take leave of, and an unanswered commit would hold the close for ten seconds. */
-        rd_kafka_destroy_flags(c->rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
-    else if (bus_group_leave(c))
-        rd_kafka_destroy(c->rk);
-}
-
 void bus_consumer_close(BusConsumer *c)
 {
     if (!c)

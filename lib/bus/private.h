@@ -86,7 +86,8 @@ rd_kafka_topic_partition_t *bus_list_add(BusConsumer *c, rd_kafka_topic_partitio
                                          int32_t partition);
 BusPartition *bus_partition_find(BusConsumer *c, const BusTopic *topic, int32_t id);
 
-void bus_group_on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t err, rd_kafka_topic_partition_list_t *list, void *opaque);
+void bus_group_on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t err, rd_kafka_topic_partition_list_t *list,
+                            void *opaque);
 /* Close the membership. False when the client must not be destroyed (see group.c). */
 bool bus_group_leave(BusConsumer *c);
 void bus_group_free(BusGroup *group);
