@@ -5,7 +5,13 @@
 #include "base/limits.h"
 #include "repo/runtime.h"
 
-enum { REFRESH_US = 20000, GROUPS_EVERY_US = 1000000, ASK_TIMEOUT_MS = 2000, UNKNOWN_RECORD_BYTES = 4096 };
+enum {
+    REFRESH_US = 20000,
+    GROUPS_EVERY_US = 1000000,
+    ASK_TIMEOUT_MS = 2000,
+    ASK_AGAIN_US = 5000000, /* after silence: asking waits, and reading must go on meanwhile */
+    UNKNOWN_RECORD_BYTES = 4096
+};
 
 /* What we sent to one partition and nobody is known to have read, oldest first. */
 typedef struct Queue {
@@ -22,7 +28,8 @@ struct Backlog {
     Repo *repo;
     Outbox *outbox;
     BusConsumer *consumer; /* only asked for watermarks */
-    bool asked, embedded, blocking;
+    bool asked, embedded, silent, blocking;
+    int64_t next_ask_us;
     bool unread_topic_seen, unread_topic_said;
     Queue *queues;
     size_t n_queues;
@@ -53,21 +60,25 @@ void backlog_free(Backlog *b)
     free(b);
 }
 
-/* Asked again until a broker has answered once. */
-static bool is_embedded(Backlog *b)
+static int ask(Backlog *b, const char **ret_cluster_id)
 {
     cleanup(freep) char *error = NULL;
-    const char *id;
+    int r = b->consumer ? 0 : bus_consumer_open(b->config, "ingest", &b->consumer, &error);
+    return r ? r : bus_consumer_cluster_id(b->consumer, ASK_TIMEOUT_MS, ret_cluster_id);
+}
 
-    if (b->asked)
-        return b->embedded;
-    if (!b->consumer && bus_consumer_open(b->config, "ingest", &b->consumer, &error) != 0)
-        return false;
-    if (bus_consumer_cluster_id(b->consumer, ASK_TIMEOUT_MS, &id) != 0)
-        return false;
-    b->asked = true;
-    b->embedded = bus_cluster_is_embedded(id);
-    return b->embedded;
+/* Whether it is known what the broker is; asked again until it has answered once. */
+static bool is_known(Backlog *b)
+{
+    const char *id = NULL;
+
+    if (b->asked || clock_monotonic_us() < b->next_ask_us)
+        return b->asked;
+    b->asked = ask(b, &id) == 0;
+    b->silent = !b->asked;
+    b->embedded = b->asked && bus_cluster_is_embedded(id);
+    b->next_ask_us = clock_monotonic_us() + ASK_AGAIN_US;
+    return b->asked;
 }
 
 static int read_positions(Backlog *b, Arena *arena, const BusTopic *topic, PositionRow **rows, size_t *n)
@@ -166,7 +177,9 @@ bool backlog_gate(void *backlog, const BusTopic *topic, Str key, size_t bytes)
 {
     Backlog *b = backlog;
 
-    if (!is_embedded(b) || !anybody_reads(b, topic))
+    if (!is_known(b))
+        return false; /* what librdkafka keeps for a broker that comes back passes no gate any more */
+    if (!b->embedded || !anybody_reads(b, topic))
         return true;
     Queue *q = queue_of(b, topic, key);
     if (!fits(q, bytes)) {
@@ -180,6 +193,17 @@ bool backlog_gate(void *backlog, const BusTopic *topic, Str key, size_t bytes)
     if (!b->blocking)
         queue_push(q, bytes);
     return !b->blocking;
+}
+
+bool backlog_is_silent(const Backlog *b)
+{
+    return b->silent;
+}
+
+void backlog_ask_again(Backlog *b)
+{
+    b->silent = false;
+    b->next_ask_us = 0;
 }
 
 bool backlog_is_blocking(const Backlog *b)

@@ -67,6 +67,11 @@ static int serve_outbox(Ingest *g)
     return r == REPO_E_RETRY ? 0 : r == 0 ? 0 : fail_repo(g, r);
 }
 
+static bool broker_is_away(const Ingest *g)
+{
+    return !outbox_broker_healthy(g->outbox) || backlog_is_silent(g->backlog);
+}
+
 /* Readers are behind, or the broker is away: reading on would only pile up. */
 static int wait_for_outbox(Ingest *g)
 {
@@ -78,7 +83,7 @@ static int wait_for_outbox(Ingest *g)
         int r = serve_outbox(g);
         if (r != 0)
             return r;
-        if (!outbox_broker_healthy(g->outbox))
+        if (broker_is_away(g))
             break; /* rows stay in the outbox; a later run publishes them */
     }
     g->progress.waiting = NULL;
@@ -541,13 +546,14 @@ static int finish_outbox(Ingest *g)
 {
     int r = 0;
 
+    backlog_ask_again(g->backlog);
     while (r == 0 && !outbox_is_settled(g->outbox)) {
         g->progress.waiting = backlog_is_blocking(g->backlog) ? "waiting for the workers" : "publishing";
         progress_show(&g->progress);
         r = outbox_drain(g->outbox, g->repo, 200);
         if (r == REPO_E_RETRY)
             r = 0;
-        if (!outbox_broker_healthy(g->outbox) || (*g->stop && backlog_is_blocking(g->backlog)))
+        if (broker_is_away(g) || (*g->stop && backlog_is_blocking(g->backlog)))
             break;
     }
     g->progress.waiting = NULL;
