@@ -52,8 +52,10 @@ void leader_tick(Leader *l)
         l->leads = false;
     if (!l->leads && was)
         repo_disconnect(l->repo);
-    if (l->leads != was)
-        log_notice("leader", l->leads ? "this process leads group %s" : "lost the lead of group %s", l->worker->group);
+    if (l->leads && !was)
+        log_notice("leader", "this process leads group %s", l->worker->group);
+    if (!l->leads && was) /* an event of its own, else it were held back as a repetition */
+        log_notice("leader_lost", "lost the lead of group %s", l->worker->group);
 }
 
 bool leader_is(const Leader *l)
