@@ -64,6 +64,12 @@ static void run(Worker *w, int fd, short events, void *arg)
     MHD_run(h->daemon);
 }
 
+void http_serve(Http *h)
+{
+    if (h && h->daemon)
+        MHD_run(h->daemon);
+}
+
 static int write_port_file(Worker *w, unsigned port)
 {
     const char *path = w->config.metrics_port_file;

@@ -159,6 +159,8 @@ bool leader_is(const Leader *l);
 /* --- http.c --- */
 int http_start(Worker *w, Http **ret);
 void http_stop(Http *h);
+/* Answers what is there and ends connections that say nothing; without it 16 of them would shut the door for ever. */
+void http_serve(Http *h);
 
 /* --- loop.c --- */
 int loop_run(Worker *w);

@@ -148,6 +148,7 @@ void loop_serve(Worker *w, int timeout_ms)
     if (poll(fds, n + n_watches, timeout_ms) < 0 && errno != EINTR)
         return;
     read_signals(w);
+    http_serve(w->http);
     for (size_t i = 0; i < n_watches; i++)
         if (fds[n + i].revents && is_watched(w, &watches[i]))
             watches[i].fn(w, watches[i].fd, fds[n + i].revents, watches[i].arg);
@@ -222,9 +223,10 @@ static void stay_alive(Worker *w)
 {
     tick_watchdog(w);
     read_signals(w);
+    http_serve(w->http);
 }
 
-/* During any other statement of the loop: signals and the watchdog, nothing that touches batches or the outbox. */
+/* During any other statement of the loop: signals, the watchdog and health, nothing that touches batches or the outbox. */
 static bool stay_alive_while_waiting(void *arg)
 {
     stay_alive(arg);
