@@ -30,7 +30,7 @@ struct PgProxy {
     pthread_t thread;
     pthread_mutex_t lock;
     /* guarded by the lock */
-    bool stop, shut, armed;
+    bool stop, shut, refuse, armed;
     PgCut cut;
     char statement[64];
     int cuts;
@@ -62,6 +62,13 @@ static void take_connection(PgProxy *p)
 
     if (client < 0)
         return;
+    pthread_mutex_lock(&p->lock);
+    bool refuse = p->refuse;
+    pthread_mutex_unlock(&p->lock);
+    if (refuse) {
+        close(client);
+        return;
+    }
     server = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (p->n_links == CONNECTIONS_MAX || server < 0 ||
         connect(server, (struct sockaddr *)&address, sizeof(address)) < 0) {
@@ -213,6 +220,13 @@ void pg_proxy_shut(PgProxy *p, bool shut)
 {
     pthread_mutex_lock(&p->lock);
     p->shut = shut;
+    pthread_mutex_unlock(&p->lock);
+}
+
+void pg_proxy_refuse(PgProxy *p, bool refuse)
+{
+    pthread_mutex_lock(&p->lock);
+    p->refuse = refuse;
     pthread_mutex_unlock(&p->lock);
 }
 

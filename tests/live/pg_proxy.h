@@ -18,6 +18,8 @@ const char *pg_proxy_folder(const PgProxy *p);
 
 /* Shut: connections break and new ones are refused. Open again: they are served. */
 void pg_proxy_shut(PgProxy *p, bool shut);
+/* Connections that are there stay, new ones are refused. */
+void pg_proxy_refuse(PgProxy *p, bool refuse);
 /* Break the connection at the next COMMIT of a transaction that used the statement @name; once. */
 void pg_proxy_cut_commit(PgProxy *p, PgCut cut, const char *name);
 /* How many commits were cut. */
