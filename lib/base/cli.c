@@ -23,7 +23,8 @@ static const CliOption *find(const CliOption *options, size_t n, Str name)
     return NULL;
 }
 
-static int unknown(const CliOption *options, size_t n, Str name, char **ret_error)
+/* What is near an option, else what is near a key. */
+static int unknown(const CliOption *options, size_t n, Config *config, Str name, char **ret_error)
 {
     cleanup(freep) const char **names = calloc(n + 1, sizeof(*names));
     cleanup(buf_free) Buf word = {0};
@@ -33,6 +34,8 @@ static int unknown(const CliOption *options, size_t n, Str name, char **ret_erro
         names[i] = options[i].name;
     buf_add_str(&word, name);
     const char *near = text_nearest(name, names, n, 3);
+    if (!near && config && name.len)
+        return config_set(config, name, STR(""), "command line", ret_error);
     return near ? refuse(ret_error, "unknown option --%s; did you mean --%s?", word.data, near)
                 : refuse(ret_error, "unknown option --%s; see --help", word.data ? word.data : "");
 }
@@ -61,7 +64,7 @@ static int take_option(int argc, char **argv, int *i, const CliOption *options, 
         return equals ? refuse(ret_error, "--%s takes no value", option->name) : 0;
     }
     if (!option && !(config && config_is_key(bare)))
-        return unknown(options, n, bare, ret_error);
+        return unknown(options, n, config, bare, ret_error);
     if (!option && !equals && str_eq_cstr(bare, "solo")) /* the one key that reads well as a flag */
         return config_set(config, bare, STR("true"), "command line", ret_error);
     const char *value = value_of(argc, argv, i, &name);

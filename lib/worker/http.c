@@ -90,6 +90,9 @@ static int resolve(Worker *w, struct sockaddr_storage *ret, bool *ret_v6)
 
     if (!colon || (size_t)(colon - listen) >= sizeof(host))
         return worker_fail(w, 78, "metrics_listen = %s: expected host:port", listen);
+    int64_t port; /* getaddrinfo() takes 99999 for 34463 */
+    if (text_to_int64(str_from(colon + 1), &port) && (port < 0 || port > UINT16_MAX))
+        return worker_fail(w, 78, "metrics_listen = %s: ports end at 65535", listen);
     size_t n = (size_t)(colon - listen);
     bool bracketed = n > 2 && listen[0] == '[' && listen[n - 1] == ']';
     memcpy(host, listen + bracketed, n - (bracketed ? 2 : 0));

@@ -137,6 +137,19 @@ static void block_signals(Worker *w)
     w->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
 }
 
+/* A counter that is not there until it counts cannot be alarmed on. */
+static void show_metrics(void)
+{
+    Metric *const all[] = {
+        &worker_metrics.records,    &worker_metrics.applied,          &worker_metrics.deferred,
+        &worker_metrics.dead,       &worker_metrics.batches,          &worker_metrics.retries,
+        &worker_metrics.bisections, &worker_metrics.fenced,           &worker_metrics.records_lag,
+        &worker_metrics.partitions, &worker_metrics.deferred_waiting,
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(all); i++)
+        metric_add(all[i], 0);
+}
+
 static int start(Worker *w)
 {
     uint64_t watchdog_us = 0;
@@ -144,6 +157,7 @@ static int start(Worker *w)
                         .application_name = w->application_name,
                         .statement_timeout_ms = w->config.statement_timeout_ms};
 
+    show_metrics();
     w->started_us = clock_monotonic_us();
     w->watchdog_us = sd_watchdog_enabled(0, &watchdog_us) > 0 ? (int64_t)watchdog_us : 0;
     w->repo = repo_new(&repo);
@@ -273,7 +287,7 @@ int worker_main(int argc, char **argv, const WorkerSpec *spec)
         printf("decnet-%s %s\n", spec->name, DECNET_VERSION);
     } else if (r != 0 || n > 0) {
         fprintf(stderr, "%s: %s%s\n", argv[0], error ? error : "unexpected argument: ", error ? "" : n ? argv[1] : "");
-        code = o.check_config || r == 0 ? EXIT_USAGE : EXIT_OPERATOR;
+        code = r == 0 ? EXIT_USAGE : EXIT_OPERATOR;
     } else if (o.print_config) {
         code = print_config(&w.config);
     } else if (!o.check_config) {
