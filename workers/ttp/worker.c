@@ -35,6 +35,7 @@ typedef struct Decoded {
     SessionEnded session; /* attacker.session.ended */
     IntelFacts facts;     /* attacker.intel.enriched */
     TtpTags tags;         /* of the session's commands, when their ids need no look-up */
+    const size_t *ends;   /* for each command, how many of the tags are its own or an earlier one's */
     char ip[IP_TEXT_BYTES];
     const Uuid *uuid;
     /* apply(): the attacker that was found */
@@ -46,6 +47,7 @@ typedef struct Decoded {
 typedef struct Produced {
     const TtpTag *tag;
     const WorkerEvent *event;
+    Str decky; /* where the command was typed; absent for intelligence */
 } Produced;
 
 static int start(Worker *w)
@@ -72,8 +74,11 @@ static void stop(Worker *w)
     ttp_engine_free(worker_data(w));
 }
 
-static void tag_commands(Worker *w, Arena *arena, const SessionEnded *s, int64_t fallback_us, TtpTags *tags)
+/* Returns Decoded.ends. */
+static const size_t *tag_commands(Worker *w, Arena *arena, const SessionEnded *s, int64_t fallback_us, TtpTags *tags)
 {
+    size_t *ends = arena_calloc(arena, s->n_commands + 1, sizeof(*ends));
+
     for (size_t i = 0; i < s->n_commands; i++) {
         const EventCommand *c = &s->commands[i];
         Str text = text_clip(c->text, LIMIT_COMMAND_BYTES);
@@ -88,7 +93,9 @@ static void tag_commands(Worker *w, Arena *arena, const SessionEnded *s, int64_t
                                                 : s->ended_at_us != TIME_NONE ? s->ended_at_us
                                                                               : fallback_us};
         ttp_tags_for_command(worker_data(w), arena, &command, tags);
+        ends[i] = tags->n;
     }
+    return ends;
 }
 
 static void prepare_session(Worker *w, WorkerEvent *event, Decoded *d)
@@ -106,7 +113,7 @@ static void prepare_session(Worker *w, WorkerEvent *event, Decoded *d)
     metric_add(&commands_seen, (double)d->session.n_commands);
     metric_add(&commands_left, (double)(d->session.n_commands_seen - d->session.n_commands));
     if (d->session.source_id.data) /* else ids rest on the attacker's uuid, which only the database knows */
-        tag_commands(w, event->arena, &d->session, event->envelope.occurred_at_us, &d->tags);
+        d->ends = tag_commands(w, event->arena, &d->session, event->envelope.occurred_at_us, &d->tags);
 }
 
 static void prepare_intel(WorkerEvent *event, Decoded *d)
@@ -204,7 +211,7 @@ static const IntelFacts *stored_facts(const Stored *stored, const Uuid *attacker
 }
 
 /* Commands of a session without an id are numbered under the attacker's uuid. */
-static void tag_anonymous_session(Worker *w, const WorkerEvent *event, const Decoded *d, TtpTags *tags)
+static const size_t *tag_anonymous_session(Worker *w, const WorkerEvent *event, const Decoded *d, TtpTags *tags)
 {
     SessionEnded named = d->session;
     Arena *arena = worker_scratch(w);
@@ -216,45 +223,57 @@ static void tag_anonymous_session(Worker *w, const WorkerEvent *event, const Dec
         if (!c->source_id.data)
             c->source_id = event_command_source_id(arena, str_from(d->attacker_text), c->index);
     }
-    tag_commands(w, arena, &named, event->envelope.occurred_at_us, tags);
+    return tag_commands(w, arena, &named, event->envelope.occurred_at_us, tags);
 }
 
-static void append(Produced *produced, size_t *n, const TtpTags *tags, const WorkerEvent *event)
+/* What one event brings. */
+typedef struct EventTags {
+    TtpTags commands, intel;
+    const size_t *ends; /* as Decoded.ends */
+} EventTags;
+
+static void append(Produced *produced, size_t *n, const EventTags *tags, const WorkerEvent *event)
 {
-    for (size_t i = 0; i < tags->n; i++)
-        produced[(*n)++] = (Produced){&tags->items[i], event};
+    const SessionEnded *s = &((const Decoded *)event->decoded)->session;
+
+    for (size_t i = 0, command = 0; i < tags->commands.n; i++) {
+        while (i >= tags->ends[command])
+            command++;
+        Str decky = s->commands[command].decky_id;
+        produced[(*n)++] = (Produced){&tags->commands.items[i], event, decky.data ? decky : s->decky_id};
+    }
+    for (size_t i = 0; i < tags->intel.n; i++)
+        produced[(*n)++] = (Produced){&tags->intel.items[i], event, {0}};
 }
 
 /* All tags of an event, wherever they come from. */
-static size_t tags_of_event(Worker *w, const WorkerEvent *e, const Stored *stored, TtpTags ret_lists[2])
+static size_t tags_of_event(Worker *w, const WorkerEvent *e, const Stored *stored, EventTags *ret)
 {
     const Decoded *d = e->decoded;
     const IntelFacts *facts = d->is_session ? stored_facts(stored, &d->attacker->found) : &d->facts;
 
-    ret_lists[0] = d->tags;
-    ret_lists[1] = (TtpTags){0};
+    *ret = (EventTags){.commands = d->tags, .ends = d->ends};
     if (d->is_session && !d->session.source_id.data)
-        tag_anonymous_session(w, e, d, &ret_lists[0]);
+        ret->ends = tag_anonymous_session(w, e, d, &ret->commands);
     if (facts)
-        ttp_tags_for_intel(worker_data(w), worker_scratch(w), facts, str_from(d->attacker_text), &ret_lists[1]);
-    return ret_lists[0].n + ret_lists[1].n;
+        ttp_tags_for_intel(worker_data(w), worker_scratch(w), facts, str_from(d->attacker_text), &ret->intel);
+    return ret->commands.n + ret->intel.n;
 }
 
 static Produced *produce(Worker *w, Batch *batch, const Stored *stored, size_t *ret_n)
 {
     Arena *arena = worker_scratch(w);
     size_t n = batch_count(batch), total = 0;
-    TtpTags(*lists)[2] = arena_calloc(arena, n + 1, sizeof(*lists));
+    EventTags *tags = arena_calloc(arena, n + 1, sizeof(*tags));
 
     for (size_t i = 0; i < n; i++)
         if (batch_event(batch, i)->state == EVENT_LIVE)
-            total += tags_of_event(w, batch_event(batch, i), stored, lists[i]);
+            total += tags_of_event(w, batch_event(batch, i), stored, &tags[i]);
     Produced *produced = arena_calloc(arena, total + 1, sizeof(*produced));
     *ret_n = 0;
-    for (size_t i = 0; i < n; i++) {
-        append(produced, ret_n, &lists[i][0], batch_event(batch, i));
-        append(produced, ret_n, &lists[i][1], batch_event(batch, i));
-    }
+    for (size_t i = 0; i < n; i++)
+        if (batch_event(batch, i)->state == EVENT_LIVE)
+            append(produced, ret_n, &tags[i], batch_event(batch, i));
     return produced;
 }
 
@@ -276,15 +295,6 @@ static size_t distinct(Produced *produced, size_t n)
     return kept;
 }
 
-static Str decky_of(const Produced *p)
-{
-    const SessionEnded *s = &((const Decoded *)p->event->decoded)->session;
-    for (size_t i = 0; i < s->n_commands; i++)
-        if (str_eq(s->commands[i].source_id, p->tag->source_id))
-            return s->commands[i].decky_id;
-    return s->decky_id;
-}
-
 static TagRow row_of(const Worker *w, const Produced *p)
 {
     const Decoded *d = p->event->decoded;
@@ -296,7 +306,7 @@ static TagRow row_of(const Worker *w, const Produced *p)
         .source_id = t->source_id,
         .attacker_uuid = &d->attacker->found,
         .session_id = intel ? (Str){0} : d->session.session_id,
-        .decky_id = intel ? (Str){0} : decky_of(p),
+        .decky_id = p->decky,
         .tactic = str_from(t->tactic),
         .technique_id = str_from(t->technique),
         .sub_technique_id = str_from(t->sub),
