@@ -252,7 +252,7 @@ class Lab:
         return self.psql(f"dbname={self.database} user=postgres options='-c search_path=decnet'", sql)
 
     def rows(self, sql):
-        return json.loads(self.sql(f"SELECT coalesce(json_agg(t), '[]') FROM ({sql}) t"))
+        return json.loads(self.sql(f"SELECT coalesce(json_agg(row_), '[]') FROM ({sql}) row_"))
 
     def value(self, sql):
         rows = self.rows(sql)
