@@ -8,17 +8,35 @@
 #include "limits.h"
 #include "time.h"
 
+/* What json-c takes even when it is told to be strict: 'single quotes' around keys, NaN and Infinity. None of these
+ * characters can stand outside of a string in JSON. */
+static bool has_extensions(Str text)
+{
+    bool inside = false;
+
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.data[i];
+        if (c == '"')
+            inside = !inside;
+        else if (inside && c == '\\')
+            i++;
+        else if (!inside && (c == '\'' || c == 'N' || c == 'I'))
+            return true;
+    }
+    return false;
+}
+
 json_object *json_parse(Str text)
 {
     struct json_tokener *tok;
     json_object *obj = NULL;
 
-    if (!text.data || text.len > INT_MAX)
+    if (!text.data || text.len > INT_MAX || has_extensions(text))
         return NULL;
     tok = json_tokener_new_ex(LIMIT_JSON_DEPTH);
     if (!tok)
         return NULL;
-    /* Strict: no comments, no single quotes, no NaN; what follows the value is checked below. */
+    /* Strict: no comments, no trailing commas; what follows the value is checked below. */
     json_tokener_set_flags(tok, JSON_TOKENER_STRICT | JSON_TOKENER_ALLOW_TRAILING_CHARS);
     obj = json_tokener_parse_ex(tok, text.data, (int)text.len);
     size_t end = json_tokener_get_parse_end(tok);
@@ -270,8 +288,7 @@ void json_value_raw(JsonWriter *w, Str json)
 static void value_members(JsonWriter *w, json_object *value)
 {
     json_begin_object(w);
-    json_object_object_foreach(value, key, member)
-    {
+    json_object_object_foreach (value, key, member) {
         value_begin(w);
         json_append_string(w->buf, str_from(key));
         buf_add_char(w->buf, ':');

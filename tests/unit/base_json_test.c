@@ -1,0 +1,168 @@
+/* Strict reading and repairing writing of JSON. */
+#include <criterion/criterion.h>
+#include <limits.h>
+#include <math.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "base/limits.h"
+#include "base/time.h"
+
+static json_object *parse(const char *text)
+{
+    json_object *obj = json_parse(str_from(text));
+    cr_assert_not_null(obj, "%s", text);
+    return obj;
+}
+
+Test(json, takes_json)
+{
+    static const char *const rows[] = {"{}",
+                                       "[]",
+                                       " {\"a\": [1, 2.5, true, null, \"x\"]} \n",
+                                       "\"text\"",
+                                       "12",
+                                       "-1.5e3",
+                                       " 12 ",
+                                       "true",
+                                       "{\"a\":{\"b\":{}}}",
+                                       "\"\\u00e9\\n\"",
+                                       "{\"It's \\\" NaN\":1}",
+                                       "[12]"};
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        cleanup(json_putp) json_object *obj = json_parse(str_from(rows[i]));
+        cr_assert_not_null(obj, "%s", rows[i]);
+    }
+}
+
+Test(json, refuses_what_is_not)
+{
+    static const Str rows[] = {STR(""),           STR(" "),          STR("{"),         STR("{\"a\":1}}"), STR("{} {}"),
+                               STR("{'a':1}"),    STR("{\"a\":1,}"), STR("[1,]"),      STR("/* c */ {}"), STR("NaN"),
+                               STR("[NaN]"),      STR("{a:1}"),      STR("{\"a\" 1}"), STR("nul"),        STR("12x"),
+                               STR("{\"a\":\"b"), STR("{}\0"),       STR("12 x"),      STR("[Infinity]"), STR("tru")};
+    cleanup(buf_free) Buf deep = {0};
+
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+        cr_assert_null(json_parse(rows[i]), "row %zu: " STR_FMT, i, STR_ARG(rows[i]));
+    cr_assert_null(json_parse((Str){0}));
+    for (int i = 0; i < LIMIT_JSON_DEPTH + 1; i++)
+        buf_add_char(&deep, '[');
+    for (int i = 0; i < LIMIT_JSON_DEPTH + 1; i++)
+        buf_add_char(&deep, ']');
+    cr_assert_null(json_parse(buf_str(&deep)));
+    cr_assert_null(json_parse((Str){"{}", (size_t)INT_MAX + 1}), "the length is judged before any byte is read");
+}
+
+Test(json, members_are_of_their_type_or_not_there)
+{
+    cleanup(json_putp) json_object *o =
+        parse("{\"s\":\"a\\u0000b\",\"i\":7,\"d\":1.5,\"b\":true,\"n\":null,\"a\":[1],\"o\":{},\"t\":\"7\"}");
+    int64_t i = -1;
+    double d = -1;
+    bool b = false;
+
+    cr_assert(str_eq(json_get_str(o, "s"), STR("a\0b")));
+    cr_assert(json_get_int(o, "i", &i) && i == 7);
+    cr_assert(json_get_double(o, "d", &d) && fabs(d - 1.5) < 1e-12);
+    cr_assert(json_get_double(o, "i", &d) && fabs(d - 7) < 1e-12);
+    cr_assert(json_get_bool(o, "b", &b) && b);
+    cr_assert(json_get_array(o, "a") && json_get_object(o, "o") && json_member(o, "b"));
+
+    cr_assert_null(json_get_str(o, "i").data);
+    cr_assert_null(json_get_str(o, "missing").data);
+    cr_assert_not(json_get_int(o, "t", &i) || json_get_int(o, "d", &i) || json_get_int(o, "b", &i) ||
+                  json_get_int(o, "n", &i));
+    cr_assert_not(json_get_double(o, "t", &d) || json_get_double(o, "b", &d));
+    cr_assert_not(json_get_bool(o, "i", &b) || json_get_bool(o, "n", &b));
+    cr_assert(!json_get_array(o, "o") && !json_get_object(o, "a") && !json_member(o, "n"));
+    cr_assert_null(json_member(json_get_array(o, "a"), "x"), "an array has no members");
+    cr_assert_null(json_member(NULL, "x"));
+    cr_assert_null(json_str(NULL).data);
+}
+
+Test(json, writes_commas_and_types)
+{
+    cleanup(buf_free) Buf out = {0};
+    JsonWriter w = {.buf = &out};
+
+    json_begin_object(&w);
+    json_put_str(&w, "s", STR("x"));
+    json_put_str(&w, "absent", (Str){0});
+    json_put_cstr(&w, "c", "y");
+    json_put_int(&w, "i", INT64_MIN);
+    json_put_double(&w, "d", 0.1);
+    json_put_double(&w, "whole", 2);
+    json_put_double(&w, "nan", NAN);
+    json_put_double(&w, "inf", -INFINITY);
+    json_put_bool(&w, "b", false);
+    json_put_time(&w, "t", 1778401501004512);
+    json_put_time(&w, "none", TIME_NONE);
+    json_key(&w, "a");
+    json_begin_array(&w);
+    json_value_int(&w, 1);
+    json_begin_object(&w);
+    json_end_object(&w);
+    json_value_null(&w);
+    json_value_raw(&w, STR("[2]"));
+    json_end_array(&w);
+    json_end_object(&w);
+    cr_assert_str_eq(out.data,
+                     "{\"s\":\"x\",\"absent\":null,\"c\":\"y\",\"i\":-9223372036854775808,\"d\":0.1,\"whole\":2.0,"
+                     "\"nan\":null,\"inf\":null,\"b\":false,\"t\":\"2026-05-10T08:25:01.004512Z\",\"none\":null,"
+                     "\"a\":[1,{},null,[2]]}");
+}
+
+Test(json, doubles_come_back_equal)
+{
+    static const double rows[] = {0.1, 1.0 / 3, 1e300, 5e-324, 123456789.123456789, -0.7, 1e21, 9007199254740993.0};
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        cleanup(buf_free) Buf out = {0};
+        JsonWriter w = {.buf = &out};
+        json_value_double(&w, rows[i]);
+        cr_assert(!(strtod(out.data, NULL) < rows[i]) && !(strtod(out.data, NULL) > rows[i]), "%s", out.data);
+        cleanup(json_putp) json_object *back = parse(out.data);
+        cr_assert(json_object_is_type(back, json_type_double), "%s reads as another type", out.data);
+    }
+}
+
+Test(json, strings_are_escaped_and_repaired)
+{
+    static const struct {
+        Str in;
+        const char *out;
+    } rows[] = {
+        {STR("a\"b\\c/d"), "\"a\\\"b\\\\c/d\""},
+        {STR("\n\r\t\b\f\x1f"), "\"\\n\\r\\t\\u0008\\u000c\\u001f\""},
+        {STR("a\0b"), "\"a\xef\xbf\xbd"
+                      "b\""},
+        {STR("\xff"), "\"\xef\xbf\xbd\""},
+        {STR("\xc3\xa9\""), "\"\xc3\xa9\\\"\""},
+        {STR(""), "\"\""},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        cleanup(buf_free) Buf out = {0};
+        json_append_string(&out, rows[i].in);
+        cr_assert_str_eq(out.data, rows[i].out, "row %zu", i);
+        cleanup(json_putp) json_object *back = parse(out.data);
+        cr_assert_not_null(back);
+    }
+}
+
+Test(json, objects_pass_through)
+{
+    const char *text = "{\"a\":[1,2.5,true,null,\"x\\\"\"],\"b\":{\"k\\n\":-3},\"e\":{},\"l\":[]}";
+    cleanup(json_putp) json_object *o = parse(text);
+    cleanup(buf_free) Buf out = {0};
+    JsonWriter w = {.buf = &out};
+
+    json_value_object(&w, o);
+    cr_assert_str_eq(out.data, text);
+    buf_clear(&out);
+    w.need_comma = false;
+    json_begin_object(&w);
+    json_put_object(&w, "o", json_get_object(o, "b"));
+    json_put_object(&w, "n", NULL);
+    json_end_object(&w);
+    cr_assert_str_eq(out.data, "{\"o\":{\"k\\n\":-3},\"n\":null}");
+}
