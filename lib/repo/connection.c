@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
-#include <uthash.h>
 
+#include "base/table.h"
 #include "pg.h"
 
 enum { CONNECT_TIMEOUT_S = 5, IDLE_POLL_MS = 5, TRANSACTION_TRIES = 4 };

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/limits.h"
-#include "ingest/table.h"
+#include "base/table.h"
 
 typedef enum Table {
     T_LOG,

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "table.h"
+#include "base/table.h"
 
 /* Key bytes begin with the kind and join parts with NUL, which repaired text never holds. */
 typedef struct FoldEntry {

@@ -452,31 +452,18 @@ static int wait_change(Ingest *g, int fd, int ms)
     return serve_outbox(g);
 }
 
-/* What was read last may have been renamed while nobody looked: finish it first. */
-static int finish_rotated(Ingest *g, const char *path)
+/* The file that was read last, renamed since: to its end. */
+static int finish_rotated(Ingest *g, const char *rotated, const SourceRow *known, size_t n)
 {
-    cleanup(arena_freep) Arena *arena = arena_new();
-    cleanup(freep) char *real = realpath(path, NULL), *rotated = NULL;
-    SourceRow *known = NULL;
     Source s = {0};
-    size_t n = 0;
+    int r = open_source(g, &s, rotated);
 
-    int r = real ? sources_of_path(g->repo, arena, str_from(real), &known, &n) : 0;
-    if (r != 0)
-        return fail_repo(g, r);
-    if (n == 0)
-        return 0;
-    InputIdentity old = {.head_bytes = known[0].head_bytes, .dev = known[0].dev, .inode = known[0].inode};
-    memcpy(old.head_sha256, known[0].head_sha256, sizeof(old.head_sha256));
-    rotated = input_find_rotated(real, &old);
-    if (!rotated)
-        return 0;
-    log_notice("rotated", "%s was rotated to %s: finishing that first", path, rotated);
-    r = open_source(g, &s, rotated);
     if (r == 0) {
         s.row = known[0];
         s.line_number = -1;
         s.chunk_from_bytes = s.row.position_bytes;
+        if (input_identity(s.in).size_bytes > s.row.position_bytes)
+            log_notice("rotated", "the log was rotated to %s: finishing that first", rotated);
         assembly_begin_source(g->assembly, s.row.watermark_us);
         r = restore_path(g, known, n);
         r = r ? r : lock_source(g, &s);
@@ -486,6 +473,65 @@ static int finish_rotated(Ingest *g, const char *path)
     }
     source_close(&s);
     return r;
+}
+
+/* Rotated files between what was read last and @real: more than one rotation passed while nobody looked. */
+static int read_missed(Ingest *g, const char *real, const char *rotated)
+{
+    cleanup(freep) char *folder = strdup(real);
+    char **siblings = NULL;
+    File *files = NULL;
+    size_t n_siblings = 0, n = 0;
+    int64_t after_us = assembly_watermark_us(g->assembly), until_us = input_first_time(real);
+
+    *strrchr(folder, '/') = '\0';
+    int r = input_list_folder(*folder ? folder : "/", &siblings, &n_siblings);
+    for (size_t i = 0; i < n_siblings; i++) {
+        size_t len = strlen(real);
+        if (strncmp(siblings[i], real, len) == 0 && siblings[i][len] == '.' &&
+            (!rotated || strcmp(siblings[i], rotated) != 0))
+            add_file(&files, &n, siblings[i]);
+        free(siblings[i]);
+    }
+    free(siblings);
+    qsort(files, n, files ? sizeof(*files) : 1, by_time);
+    for (size_t i = 0; r == 0 && i < n; i++) {
+        if (files[i].first_us > after_us && (until_us == TIME_NONE || files[i].first_us <= until_us)) {
+            log_notice("missed", "%s was never read: reading it first", files[i].path);
+            r = read_file(g, files[i].path, 0);
+        }
+        free(files[i].path);
+    }
+    free(files);
+    return r;
+}
+
+/* @s is about to be followed. If it is not what was read last under this name, that and what came between go first. */
+static int catch_up(Ingest *g, Source *s)
+{
+    cleanup(freep) char *rotated = NULL;
+    const char *real = input_path(s->in);
+    SourceRow *known = NULL;
+    size_t n = 0;
+
+    int r = sources_of_path(g->repo, s->arena, str_from(real), &known, &n);
+    if (r != 0)
+        return fail_repo(g, r);
+    if (n == 0 || input_has_head(s->in, known[0].head_sha256, known[0].head_bytes))
+        return 0;
+    InputIdentity old = {.head_bytes = known[0].head_bytes, .dev = known[0].dev, .inode = known[0].inode};
+    memcpy(old.head_sha256, known[0].head_sha256, sizeof(old.head_sha256));
+    rotated = input_find_rotated(real, &old);
+    if (rotated)
+        r = finish_rotated(g, rotated, known, n);
+    else
+        log_warning("gone",
+                    "the file that was %s before is not beside it any more (packed, moved, removed?); if it has lines "
+                    "that were not read: decnetctl ingest cowrie FILE",
+                    s->path);
+    if (!rotated)
+        assembly_begin_source(g->assembly, known[0].watermark_us);
+    return r ? r : read_missed(g, real, rotated);
 }
 
 /* Follow one file until it is rotated, truncated, or we are asked to stop. */
@@ -516,7 +562,7 @@ static int follow_file(Ingest *g, Source *s, int watch_fd)
 
 static int run_follow(Ingest *g, const char *path)
 {
-    int watch_fd = watch_folder(path), r = finish_rotated(g, path);
+    int watch_fd = watch_folder(path), r = 0;
     bool waiting_said = false;
 
     while (r == 0 && !*g->stop) {
@@ -524,7 +570,8 @@ static int run_follow(Ingest *g, const char *path)
         r = open_source(g, &s, path);
         if (r == 0 && input_identity(s.in).head_bytes > 0) {
             waiting_said = false;
-            r = start_source(g, &s);
+            r = catch_up(g, &s);
+            r = r ? r : start_source(g, &s);
             r = r ? r : follow_file(g, &s, watch_fd);
         } else { /* not there yet, or empty: its name says nothing before it has a head */
             r = r == 0 || access(path, F_OK) != 0 ? 0 : r;

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "session.h"
-#include "table.h"
+#include "base/table.h"
 
 typedef enum SessionState {
     SESSION_OPEN,
