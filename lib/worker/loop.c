@@ -361,7 +361,12 @@ static int give_work_its_turn(Worker *w, bool *ret_busy)
 static int tick_outbox(Worker *w)
 {
     int64_t age_ms = w->config.solo ? 0 : RELAY_AGE_MS; /* alone: what is there and not ours was left behind */
+    size_t damaged = outbox_damaged_rows(w->outbox);
     int r = outbox_tick(w->outbox, w->repo, age_ms);
+    if (outbox_damaged_rows(w->outbox) > damaged)
+        log_err("outbox_damaged",
+                "%zu rows of event_outbox of group %s are damaged and stay unpublished: look at them, then delete them",
+                outbox_damaged_rows(w->outbox), w->group);
     if (r == REPO_E_RETRY)
         return loop_hold(w, repo_error_text(w->repo));
     return r <= 0 ? r : worker_fail_repo(w, r);
@@ -400,7 +405,7 @@ static int caught_up(Worker *w, bool *ret)
         return 0;
     r = r ? r : outbox_row_count(w->repo, w->group, &rows, NULL);
     r = r ? r : deferred_due(w->repo, w->group, true, 1, due_ids, &n_due);
-    *ret = r == 0 && rows == 0 && n_due == 0;
+    *ret = r == 0 && rows <= (int64_t)outbox_damaged_rows(w->outbox) && n_due == 0;
     return r == 0 || r == REPO_E_RETRY ? 0 : worker_fail_repo(w, r);
 }
 

@@ -7,7 +7,13 @@
 #include "base/metrics.h"
 #include "repo/runtime.h"
 
-enum { DELETE_AFTER_US = 1000000, RELAY_EVERY_US = 1000000, RELAY_ROWS = 16, RELAY_TIMEOUT_MS = 5000 };
+enum {
+    DELETE_AFTER_US = 1000000,
+    RELAY_EVERY_US = 1000000,
+    RELAY_ROWS = 16,
+    RELAY_TIMEOUT_MS = 5000,
+    DAMAGED_MAX = 256
+};
 
 static Metric published = {
     .name = "decnet_outbox_published_total", .help = "Events acknowledged by the broker.", .type = METRIC_COUNTER};
@@ -28,8 +34,9 @@ typedef struct Pack {
     size_t size_bytes;
     size_t at; /* events before this place were handed over */
     int n_events, outstanding;
-    bool failed; /* a delivery failed: the row stays for the relay */
-    bool sent;   /* all its events were handed over */
+    bool failed;  /* a delivery failed: the row stays for the relay */
+    bool damaged; /* its bytes are no pack */
+    bool sent;    /* all its events were handed over */
 } Pack;
 
 struct Outbox {
@@ -43,6 +50,8 @@ struct Outbox {
     void *gate_arg;
     int64_t *acked; /* rows to delete */
     size_t n_acked, cap_acked, n_deleting;
+    int64_t damaged[DAMAGED_MAX]; /* rows that the relay cannot read and goes round */
+    size_t n_damaged;
     int64_t oldest_acked_us, next_relay_us;
     bool broken;  /* librdkafka gave the producer up */
     Arena *arena; /* scratch of one call */
@@ -315,7 +324,8 @@ static bool publish(Outbox *o, Pack *p)
             return false;
         p->at = next;
     }
-    p->failed |= more < 0;
+    p->damaged = more < 0;
+    p->failed |= p->damaged;
     p->sent = true;
     buf_free(&p->bytes);
     return true;
@@ -381,18 +391,20 @@ static int delete_now(Outbox *o, Repo *repo)
     return r == REPO_E_IN_DOUBT ? 0 : r;
 }
 
-/* Ids that this process itself has in the air. */
+/* Ids that the relay leaves alone: this process itself has them in the air, or cannot read them. */
 static size_t own_ids(const Outbox *o, int64_t **ret)
 {
     size_t n = 0;
     for (const Pack *p = o->flying; p; p = p->next)
         n++;
-    *ret = arena_alloc(o->arena, (n + o->n_acked + 1) * sizeof(**ret));
+    *ret = arena_alloc(o->arena, (n + o->n_acked + o->n_damaged + 1) * sizeof(**ret));
     n = 0;
     for (const Pack *p = o->flying; p; p = p->next)
         (*ret)[n++] = p->id;
     for (size_t i = 0; i < o->n_acked; i++)
         (*ret)[n++] = o->acked[i];
+    for (size_t i = 0; i < o->n_damaged; i++)
+        (*ret)[n++] = o->damaged[i];
     return n;
 }
 
@@ -416,7 +428,7 @@ typedef struct Relay {
 } Relay;
 
 /* Publish one row and wait for the broker; true when every event of it was acknowledged. */
-static int relay_row(Outbox *o, const OutboxRow *row, bool *ret_through)
+static int relay_row(Outbox *o, const OutboxRow *row, bool *ret_through, bool *ret_damaged)
 {
     Pack pack = {.id = row->id};
     int r = 0;
@@ -426,6 +438,9 @@ static int relay_row(Outbox *o, const OutboxRow *row, bool *ret_through)
     if (bus_producer_flush(o->producer, RELAY_TIMEOUT_MS) != 0 && pack.outstanding > 0)
         r = reopen(o); /* its delivery calls must not outlive the pack */
     *ret_through = pack.sent && !pack.failed;
+    if (pack.damaged && o->n_damaged < DAMAGED_MAX)
+        o->damaged[o->n_damaged++] = row->id;
+    *ret_damaged = pack.damaged;
     buf_free(&pack.bytes);
     return r;
 }
@@ -437,21 +452,21 @@ static int relay_some(Repo *repo, void *arg)
     Outbox *o = relay->o;
     OutboxRow *rows;
     int64_t *skip;
-    bool through = true;
+    bool through = true, damaged = false;
     size_t n;
 
     arena_reset(o->arena);
     size_t n_skip = own_ids(o, &skip);
     int r = outbox_row_claim(repo, o->arena, o->producer_name, relay->min_age_ms, skip, n_skip, RELAY_ROWS, &rows, &n);
     relay->more = r == 0 && n == RELAY_ROWS;
-    for (size_t i = 0; r == 0 && i < n && through; i++) {
-        r = relay_row(o, &rows[i], &through);
+    for (size_t i = 0; r == 0 && i < n && (through || damaged); i++) {
+        r = relay_row(o, &rows[i], &through, &damaged);
         if (r == 0 && through) {
             metric_add(&relayed, rows[i].n_events);
             r = outbox_row_delete(repo, &rows[i].id, 1);
         }
     }
-    relay->more &= through;
+    relay->more &= through || damaged;
     return r;
 }
 
@@ -485,6 +500,11 @@ int outbox_tick(Outbox *o, Repo *repo, int64_t relay_age_ms)
 bool outbox_is_settled(const Outbox *o)
 {
     return !o->flying && o->n_acked == 0;
+}
+
+size_t outbox_damaged_rows(const Outbox *o)
+{
+    return o->n_damaged;
 }
 
 size_t outbox_pending_bytes(const Outbox *o)

@@ -46,6 +46,8 @@ int outbox_tick(Outbox *o, Repo *repo, int64_t relay_age_ms) must_check;
 void outbox_poll(Outbox *o, int timeout_ms);
 /* Nothing published is waiting for its acknowledgement or deletion in this process. */
 bool outbox_is_settled(const Outbox *o);
+/* Rows that the relay came across and that are no packs: they stay, and it goes round them. */
+size_t outbox_damaged_rows(const Outbox *o);
 size_t outbox_pending_bytes(const Outbox *o); /* committed, and not yet acknowledged by the broker */
 size_t outbox_outstanding(const Outbox *o);   /* records that librdkafka holds */
 bool outbox_broker_healthy(const Outbox *o);
