@@ -95,7 +95,7 @@ int ctl_connect_current(Ctl *ctl)
     return connect_with(ctl, migrate_check);
 }
 
-static void message(const Ctl *ctl, const char *fmt, va_list args)
+static void printf_like(2, 0) message(const Ctl *ctl, const char *fmt, va_list args)
 {
     fflush(stdout);
     fprintf(stderr, "%s: ", ctl->program);

@@ -72,7 +72,7 @@ static void resultp(PGresult **r)
     PQclear(*r);
 }
 
-static PGresult *run_formatted(const char *fmt, va_list args)
+static PGresult *printf_like(1, 0) run_formatted(const char *fmt, va_list args)
 {
     cleanup(freep) char *sql = NULL;
     cr_assert_geq(vasprintf(&sql, fmt, args), 0);
