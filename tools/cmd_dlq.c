@@ -7,7 +7,13 @@
 #include "dlq_replay.h"
 #include "repo/dead_letters.h"
 
-enum { LIST_DEFAULT = 50, LIST_MAX = 1000000, VALUE_CHARS = LIMIT_EVENT_READ_BYTES };
+enum {
+    LIST_DEFAULT = 50,
+    LIST_MAX = 1000000,
+    WAIT_DEFAULT_S = 30,
+    WAIT_MAX_S = 3600,
+    VALUE_CHARS = LIMIT_EVENT_READ_BYTES
+};
 
 static const CtlHelp help = {
     .synopsis = "[OPTION]... list | show ID | replay ID... | replay --group=GROUP | replay",
@@ -24,7 +30,7 @@ static const CtlHelp help = {
 
 typedef struct Given {
     bool all;
-    const char *group, *reason, *limit;
+    const char *group, *reason, *limit, *wait;
 } Given;
 
 static Given given;
@@ -207,14 +213,18 @@ static int replay(Ctl *ctl)
 {
     size_t n = (size_t)ctl->n_args - 1;
     int64_t *ids = arena_calloc(ctl->arena, n + 1, sizeof(*ids));
+    double wait_s = WAIT_DEFAULT_S;
 
     if (n && given.group)
         return ctl_usage(ctl, "either ids or --group");
+    if (given.wait && (!text_to_double(str_from(given.wait), &wait_s) || wait_s < 0 || wait_s > WAIT_MAX_S))
+        return ctl_usage(ctl, "--wait wants seconds from 0 to %d, not '%s'", WAIT_MAX_S, given.wait);
     for (size_t i = 0; i < n; i++)
         if (!parse_id(ctl->args[i + 1], &ids[i]))
             return ctl_usage(ctl, "'%s' is no id of a dead letter", ctl->args[i + 1]);
     int code = ctl_connect_current(ctl);
-    return code ? code : dlq_replay(ctl, ids, n, given.group);
+    DlqReplay what = {.ids = ids, .n_ids = n, .group = given.group, .wait_ms = (int)(wait_s * 1000)};
+    return code ? code : dlq_replay(ctl, &what);
 }
 
 int cmd_dlq(int argc, char **argv)
@@ -225,6 +235,7 @@ int cmd_dlq(int argc, char **argv)
         {"group", NULL, &given.group, "GROUP\tlist, replay: only of this consumer group"},
         {"reason", NULL, &given.reason, "R\tlist: only for this reason"},
         {"limit", NULL, &given.limit, "N\tlist: the N newest (50)"},
+        {"wait", NULL, &given.wait, "SECONDS\treplay: wait so long for the broker (30)"},
         {"all", &given.all, NULL, "list: with those that were replayed"},
         {"json", &ctl.json, NULL, "list, show: print JSON"},
     };

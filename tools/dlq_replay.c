@@ -10,16 +10,14 @@
 #include "repo/listings.h"
 #include "worker/outbox.h"
 
-enum { BATCH_LETTERS = 20, HEADERS_MAX = 16, DRAIN_MS = 30000, RELAY_AGE_MS = 30000 };
+enum { BATCH_LETTERS = 20, HEADERS_MAX = 16, RELAY_AGE_MS = 30000 };
 
 static const char producer[] = "dlq-replay";
 
 typedef struct Replay {
     Ctl *ctl;
     Outbox *outbox;
-    const int64_t *ids;
-    size_t n_ids;
-    const char *group;
+    const DlqReplay *what;
     int64_t after; /* id of the last letter of the previous batch */
     /* of one batch */
     size_t n_claimed, n_sent;
@@ -69,13 +67,13 @@ static const BusTopic *topic_of(const Replay *r, const DeadLetter *d)
 
 static int missing_id(const Replay *r, const DeadLetter *letters, size_t n)
 {
-    for (size_t i = 0; i < r->n_ids; i++) {
+    for (size_t i = 0; i < r->what->n_ids; i++) {
         bool found = false;
         for (size_t k = 0; k < n && !found; k++)
-            found = letters[k].id == r->ids[i];
+            found = letters[k].id == r->what->ids[i];
         if (!found)
             return ctl_fail(r->ctl, REPO_E_NO_ROW, "there is no dead letter %lld; nothing was sent",
-                            (long long)r->ids[i]);
+                            (long long)r->what->ids[i]);
     }
     return 0;
 }
@@ -88,7 +86,8 @@ static int replay_batch(Repo *repo, void *arg)
     size_t n, n_sent = 0;
 
     outbox_begin(r->outbox);
-    int e = dead_letter_claim(repo, arena, r->ids, r->n_ids, r->group, r->after, BATCH_LETTERS, &letters, &n);
+    int e = dead_letter_claim(repo, arena, r->what->ids, r->what->n_ids, r->what->group, r->after, BATCH_LETTERS,
+                              &letters, &n);
     e = e ? e : missing_id(r, letters, n);
     for (size_t i = 0; e == 0 && i < n; i++) {
         EventHeader headers[HEADERS_MAX];
@@ -118,12 +117,30 @@ static int replay_all(Replay *r)
         r->total += r->n_sent;
         r->skipped += r->n_claimed - r->n_sent;
         r->after = r->last;
-        e = outbox_drain(r->outbox, r->ctl->repo, DRAIN_MS);
+        e = outbox_drain(r->outbox, r->ctl->repo, r->what->wait_ms);
         if (e != 0)
             return e;
-        if (!outbox_is_settled(r->outbox))
-            return 0; /* no broker: the next one waits as long */
-    } while (r->group && r->n_claimed == BATCH_LETTERS);
+        if (!outbox_is_settled(r->outbox) || !outbox_broker_healthy(r->outbox))
+            return 0; /* no broker: the next batch would wait as long */
+    } while (r->what->group && r->n_claimed == BATCH_LETTERS);
+    return 0;
+}
+
+/* What could not be delivered stays in the outbox: said, and 1. */
+static int say_waiting(const Replay *r)
+{
+    OutboxProducer *rows;
+    size_t n;
+
+    int e = outbox_list(r->ctl->repo, r->ctl->arena, &rows, &n);
+    if (e != 0)
+        return ctl_fail_repo(r->ctl, e);
+    for (size_t i = 0; i < n; i++)
+        if (str_eq_cstr(rows[i].producer, producer))
+            return ctl_fail(r->ctl, EXIT_FAILED,
+                            "the broker has not acknowledged %lld events; they wait in the outbox: run decnetctl dlq "
+                            "replay when it is there",
+                            (long long)rows[i].events);
     return 0;
 }
 
@@ -137,41 +154,32 @@ static int finish(Replay *r, int e)
         return ctl_fail_repo(r->ctl, e);
     printf("%zu letter%s replayed%s\n", r->total, r->total == 1 ? "" : "s",
            r->skipped ? "; the others are named above" : "");
-    if (!outbox_is_settled(r->outbox))
-        return ctl_fail(r->ctl, EXIT_FAILED,
-                        "the broker has not acknowledged everything; the rest waits in the outbox: run decnetctl dlq "
-                        "replay when the broker is there");
-    return r->skipped ? EXIT_FAILED : 0;
+    int code = say_waiting(r);
+    return code || !r->skipped ? code : EXIT_FAILED;
 }
 
 /* Nothing new: what an interrupted replay left behind. */
 static int relay_left_behind(Replay *r)
 {
-    OutboxProducer *rows;
-    size_t n;
-
     int e = outbox_tick(r->outbox, r->ctl->repo, 0);
-    e = e ? e : outbox_list(r->ctl->repo, r->ctl->arena, &rows, &n);
     if (e != 0)
         return ctl_fail_repo(r->ctl, e);
-    for (size_t i = 0; i < n; i++)
-        if (str_eq_cstr(rows[i].producer, producer))
-            return ctl_fail(r->ctl, EXIT_FAILED, "%lld events still wait in the outbox: is the broker there?",
-                            (long long)rows[i].events);
-    puts("Nothing of an earlier replay waits in the outbox.");
-    return 0;
+    int code = say_waiting(r);
+    if (code == 0)
+        puts("Nothing of an earlier replay waits in the outbox.");
+    return code;
 }
 
-int dlq_replay(Ctl *ctl, const int64_t *ids, size_t n, const char *group)
+int dlq_replay(Ctl *ctl, const DlqReplay *what)
 {
     cleanup(freep) char *error = NULL;
     cleanup(outbox_freep) Outbox *outbox = NULL;
-    Replay r = {.ctl = ctl, .ids = ids, .n_ids = n, .group = group};
+    Replay r = {.ctl = ctl, .what = what};
 
     if (outbox_new(&ctl->config, producer, "decnetctl/dlq-replay", &outbox, &error) != 0)
         return ctl_fail(ctl, EXIT_OPERATOR, "Kafka: %s", error ? error : "no producer");
     r.outbox = outbox;
-    if (!n && !group)
+    if (!what->n_ids && !what->group)
         return relay_left_behind(&r);
     int e = outbox_tick(outbox, ctl->repo, RELAY_AGE_MS);
     return finish(&r, e ? e : replay_all(&r));

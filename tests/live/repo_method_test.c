@@ -1,0 +1,606 @@
+/* Every row of the method table on a real PostgreSQL, through repo_call(): what it does, what it refuses, and what
+ * happens when a row is there already. */
+#include <criterion/criterion.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "pg_harness.h"
+#include "repo/attackers.h"
+#include "repo/method.h"
+
+static Repo *repo;
+static char *conninfo;
+
+static void setup(void)
+{
+    harness_pg_start();
+    conninfo = harness_pg_conninfo();
+    repo = repo_new(&(RepoOptions){.conninfo = conninfo, .application_name = "repo_method_test"});
+    cr_assert_eq(repo_connect(repo), 0, "%s", repo_error_text(repo));
+}
+
+static void teardown(void)
+{
+    repo_free(repo);
+    free(conninfo);
+    harness_pg_stop();
+}
+
+/* Single quotes stand for double ones, so that JSON reads well in C. */
+static Str quoted(Buf *buf, const char *fmt, va_list args)
+{
+    char *text = NULL;
+    cr_assert_geq(vasprintf(&text, fmt, args), 0);
+    for (char *c = text; *c; c++)
+        *c = *c == '\'' ? '"' : *c;
+    buf_add(buf, text);
+    free(text);
+    return buf_str(buf);
+}
+
+static int call_with(Repo *on, const char *method, const char *fmt, va_list args, Buf *result)
+{
+    cleanup(buf_free) Buf text = {0};
+    cleanup(json_putp) json_object *params = json_parse(quoted(&text, fmt, args));
+    cr_assert_not_null(params, "%s: not JSON: %s", method, text.data);
+    return repo_call(on, method, params, result);
+}
+
+/* The result of a call that succeeds; the caller releases. A JSON null is NULL. */
+printf_like(2, 3) static json_object *call(const char *method, const char *fmt, ...)
+{
+    cleanup(buf_free) Buf result = {0};
+    va_list args;
+
+    va_start(args, fmt);
+    int r = call_with(repo, method, fmt, args, &result);
+    va_end(args);
+    cr_assert_eq(r, 0, "%s: %s", method, repo_error_text(repo));
+    json_object *json = json_parse(buf_str(&result));
+    cr_assert(json || strcmp(result.data, "null") == 0, "%s: result is no JSON: %s", method, result.data);
+    return json;
+}
+
+printf_like(2, 3) static int64_t call_int(const char *method, const char *fmt, ...)
+{
+    cleanup(buf_free) Buf result = {0};
+    va_list args;
+    int64_t n = -1;
+
+    va_start(args, fmt);
+    int r = call_with(repo, method, fmt, args, &result);
+    va_end(args);
+    cr_assert_eq(r, 0, "%s: %s", method, repo_error_text(repo));
+    cr_assert(text_to_int64(buf_str(&result), &n), "%s: %s", method, result.data);
+    return n;
+}
+
+/* A call that must fail with @outcome and a message that holds @words; nothing may come out of it. */
+printf_like(4, 5) static void refuse(int outcome, const char *words, const char *method, const char *fmt, ...)
+{
+    cleanup(buf_free) Buf result = {0};
+    va_list args;
+
+    va_start(args, fmt);
+    int r = call_with(repo, method, fmt, args, &result);
+    va_end(args);
+    cr_expect_eq(r, outcome, "%s %s: %d, %s", method, fmt, r, r ? repo_error_text(repo) : result.data);
+    cr_expect_eq(result.len, 0);
+    if (r)
+        cr_expect(strstr(repo_error_text(repo), words), "%s: '%s' is not in: %s", method, words, repo_error_text(repo));
+}
+
+static const char *text_of(json_object *row, const char *key)
+{
+    json_object *value = NULL;
+    cr_assert(json_object_object_get_ex(row, key, &value), "the row has no key %s", key);
+    return value ? json_object_get_string(value) : "null";
+}
+
+#define expect_key(row, key, want) cr_expect_str_eq(text_of(row, key), want, "%s is %s", key, text_of(row, key))
+
+static json_object *nth(json_object *list, size_t i)
+{
+    cr_assert(json_object_is_type(list, json_type_array));
+    cr_assert_lt(i, json_object_array_length(list));
+    return json_object_array_get_idx(list, i);
+}
+
+/* Id of the attacker of @ip, made when missing; static text. */
+static const char *attacker(const char *ip)
+{
+    static char uuid[4][UUID_TEXT_BYTES];
+    static unsigned turn;
+    char *out = uuid[turn++ % 4];
+    cleanup(json_putp) json_object *id = call("upsert_attacker",
+                                              "{'data':{'ip':'%s','first_seen':'2026-01-01T00:00:00Z','last_seen':"
+                                              "'2026-01-01T00:00:00Z'}}",
+                                              ip);
+    snprintf(out, UUID_TEXT_BYTES, "%s", json_object_get_string(id));
+    return out;
+}
+
+TestSuite(repo_method, .init = setup, .fini = teardown, .timeout = 120);
+
+Test(repo_method, parameters_are_checked)
+{
+    refuse(REPO_E_INVALID, "did you mean get_attackers?", "get_atackers", "{}");
+    refuse(REPO_E_INVALID, "there is no method", "drop everything", "{}");
+    refuse(REPO_E_INVALID, "there is no parameter limmit; did you mean limit?", "get_attackers", "{'limmit':1}");
+    refuse(REPO_E_INVALID, "parameter uuid is missing", "get_attacker_by_uuid", "{}");
+    refuse(REPO_E_INVALID, "parameter uuid must be text", "get_attacker_by_uuid", "{'uuid':7}");
+    refuse(REPO_E_INVALID, "parameter uuid must be text", "get_attacker_by_uuid", "{'uuid':null}");
+    refuse(REPO_E_INVALID, "limit must be an integer that is not negative", "get_attackers", "{'limit':-1}");
+    refuse(REPO_E_INVALID, "limit must be an integer", "get_attackers", "{'limit':'5'}");
+    refuse(REPO_E_INVALID, "limit must be an integer", "get_attackers", "{'limit':null}");
+    refuse(REPO_E_INVALID, "data must be an object", "upsert_attacker", "{'data':[]}");
+    refuse(REPO_E_INVALID, "rows must be a list", "insert_tags", "{'rows':{}}");
+    refuse(REPO_E_INVALID, "must be an object", "get_max_log_id", "[]");
+    cleanup(buf_free) Buf result = {0};
+    cr_expect_eq(repo_call(repo, "get_max_log_id", NULL, &result), 0);
+    cr_expect_str_eq(result.data, "0");
+}
+
+Test(repo_method, table_is_whole)
+{
+    for (size_t i = 0; i < method_count(); i++) {
+        const Method *m = method_at(i);
+        cr_expect_eq(method_find(method_name(m)), m, "%s is there twice", method_name(m));
+        cr_expect(method_returns(m), "%s says not what it returns", method_name(m));
+    }
+    cr_expect_null(method_at(method_count()));
+    cr_expect(method_writes(method_find("add_log")) && !method_writes(method_find("get_attackers")));
+    cr_expect_str_eq(method_params(method_find("get_attackers"))[3].standard, "\"recent\"");
+}
+
+Test(repo_method, logs_take_everything)
+{
+    json_object_put(call("add_log", "{'log_data':{'decky':'d1','service':'ssh','event_type':'login','attacker_ip':"
+                                    "'Unknown','raw_line':'a\\u0000b','fields':{'k\\u0001':'x\\u0000'},"
+                                    "'timestamp':'2026-02-03 04:05:06.5+02:00','trace_id':'t','other':1}}"));
+    json_object_put(call("add_log", "{'log_data':{'decky':'d1','service':'ssh','event_type':'e','attacker_ip':'x',"
+                                    "'raw_line':'','fields':'no {json','timestamp':'yesterday'}}"));
+    json_object_put(call("add_log", "{'log_data':{'decky':'d1','service':'ssh','event_type':'e','attacker_ip':'x',"
+                                    "'raw_line':'','fields':'{\\'a\\':[1]}','msg':'m'}}"));
+    cr_expect_eq(
+        harness_sql_int("SELECT count(*) FROM logs WHERE timestamp = '2026-02-03T02:05:06.5Z'"
+                        " AND raw_line = E'a\\uFFFDb' AND fields ->> E'k\\u0001' = E'x\\uFFFD' AND trace_id = 't'"),
+        1);
+    cr_expect_eq(harness_sql_int("SELECT count(*) FROM logs WHERE fields = '{\"_raw\":\"no {json\",\"_ts_raw\":"
+                                 "\"yesterday\"}' AND timestamp > now() - interval '1 minute'"),
+                 1);
+    cr_expect_eq(harness_sql_int("SELECT count(*) FROM logs WHERE fields = '{\"a\":[1]}' AND msg = 'm'"), 1);
+    cr_expect_eq(call_int("get_max_log_id", "{}"), 3);
+    refuse(REPO_E_INVALID, "key decky is missing", "add_log", "{'log_data':{}}");
+    refuse(REPO_E_INVALID, "key fields is missing", "add_log",
+           "{'log_data':{'decky':'d1','service':'ssh','event_type':'e','attacker_ip':'x','raw_line':''}}");
+}
+
+Test(repo_method, logs_in_a_list_keep_their_order_and_none_fails_the_others)
+{
+    json_object_put(call("add_logs", "{'log_entries':[]}"));
+    json_object_put(call("add_logs", "{'log_entries':[{'decky':'a','raw_line':'1'},{'raw_line':2,'fields':7,'decky':"
+                                     "null},'stray',{'raw_line':'4','fields':{},'timestamp':5}]}"));
+    cleanup(freep) char *lines = harness_sql_text("SELECT string_agg(raw_line, '|' ORDER BY id) FROM logs");
+    cleanup(freep) char *fields = harness_sql_text("SELECT string_agg(fields::text, '|' ORDER BY id) FROM logs");
+    cr_expect_str_eq(lines, "1|2|stray|4");
+    cr_expect_str_eq(fields, "{}|7|{}|{\"_ts_raw\": \"5\"}");
+    cr_expect_eq(call_int("get_max_log_id", "{}"), 4);
+}
+
+Test(repo_method, attacker_upsert_merges_what_is_given)
+{
+    static const char first[] = "{'data':{'ip':'::ffff:198.51.100.7','first_seen':'2026-01-02T00:00:00Z','last_seen':"
+                                "'2026-01-03T00:00:00Z','event_count':3,'services':['ssh'],'ptr_record':'h.example',"
+                                "'country_code':'DEU','asn':4294967295,'uuid':'00000000-0000-0000-0000-000000000001',"
+                                "'nonsense':1}}";
+    Uuid want = attacker_uuid("198.51.100.7");
+    char want_text[UUID_TEXT_BYTES];
+
+    uuid_format(want_text, &want);
+    cleanup(json_putp) json_object *id = call("upsert_attacker", "%s", first);
+    cr_expect_str_eq(json_object_get_string(id), want_text);
+    cleanup(json_putp) json_object *row = call("get_attacker_by_uuid", "{'uuid':'%s'}", want_text);
+    expect_key(row, "ip", "198.51.100.7");
+    expect_key(row, "first_seen", "2026-01-02T00:00:00.000000Z");
+    expect_key(row, "services", "[ \"ssh\" ]");
+    expect_key(row, "country_code", "DE");
+    expect_key(row, "asn", "4294967295");
+    expect_key(row, "deckies", "[ ]");
+    expect_key(row, "identity_id", "null");
+
+    /* earlier and later, null stores null, absent keeps, a call without times finds the row's own */
+    json_object_put(call("upsert_attacker", "{'data':{'ip':'198.51.100.7','first_seen':'2026-01-05T00:00:00Z',"
+                                            "'last_seen':'2026-01-01T00:00:00Z','ptr_record':null,'services':"
+                                            "'[\\'ftp\\']'}}"));
+    json_object_put(call("upsert_attacker", "{'data':{'ip':'198.51.100.7','event_count':9}}"));
+    cleanup(json_putp) json_object *after = call("get_attacker_by_uuid", "{'uuid':'%s'}", want_text);
+    expect_key(after, "first_seen", "2026-01-02T00:00:00.000000Z");
+    expect_key(after, "last_seen", "2026-01-03T00:00:00.000000Z");
+    expect_key(after, "ptr_record", "null");
+    expect_key(after, "services", "[ \"ftp\" ]");
+    expect_key(after, "event_count", "9");
+    expect_key(after, "country_code", "DE");
+    cr_expect_str_eq(text_of(after, "updated_at"), text_of(row, "updated_at"), "only when it is passed");
+    cr_expect_eq(harness_sql_int("SELECT count(*) FROM attackers"), 1);
+}
+
+Test(repo_method, attacker_upsert_refuses)
+{
+    refuse(REPO_E_INVALID, "key ip is missing", "upsert_attacker", "{'data':{}}");
+    refuse(REPO_E_INVALID, "ip must not be null", "upsert_attacker", "{'data':{'ip':null}}");
+    refuse(REPO_E_INVALID, "first_seen", "upsert_attacker", "{'data':{'ip':'198.51.100.1'}}");
+    refuse(REPO_E_INVALID, "first_seen must be a time", "upsert_attacker",
+           "{'data':{'ip':'198.51.100.1','first_seen':'soon'}}");
+    refuse(REPO_E_INVALID, "event_count must be an integer", "upsert_attacker",
+           "{'data':{'ip':'198.51.100.1','event_count':'3'}}");
+    refuse(REPO_E_INVALID, "event_count must not be null", "upsert_attacker",
+           "{'data':{'ip':'198.51.100.1','event_count':null}}");
+    refuse(REPO_E_INVALID, "services must be JSON", "upsert_attacker",
+           "{'data':{'ip':'198.51.100.1','services':'ssh, ftp'}}");
+    refuse(REPO_E_INVALID, "identity_id must be a uuid", "upsert_attacker",
+           "{'data':{'ip':'198.51.100.1','identity_id':'nope'}}");
+    refuse(REPO_E_INVALID, "out of range", "upsert_attacker",
+           "{'data':{'ip':'198.51.100.1','first_seen':'2026-01-01T00:00:00','last_seen':'2026-01-01T00:00:00',"
+           "'rotation_count':99999999999}}");
+    refuse(REPO_E_FK, "foreign key", "upsert_attacker",
+           "{'data':{'ip':'198.51.100.1','first_seen':'2026-01-01T00:00:00','last_seen':'2026-01-01T00:00:00',"
+           "'identity_id':'00000000-0000-0000-0000-000000000001'}}");
+    cr_expect_eq(harness_sql_int("SELECT count(*) FROM attackers"), 0);
+}
+
+static void *sight(void *arg)
+{
+    cleanup(repo_freep) Repo *own = repo_new(&(RepoOptions){.conninfo = conninfo, .application_name = "sight"});
+    cleanup(json_putp) json_object *params =
+        json_parse(STR("{\"data\":{\"ip\":\"203.0.113.9\",\"first_seen\":\"2026-01-01T00:00:00Z\",\"last_seen\":"
+                       "\"2026-01-01T00:00:00Z\"}}"));
+    Buf *result = arg;
+    for (int i = 0; i < 20; i++) {
+        buf_clear(result);
+        if (repo_call(own, "upsert_attacker", params, result) != 0)
+            return (void *)repo_error(own); /* any value but NULL */
+    }
+    return NULL;
+}
+
+Test(repo_method, concurrent_first_sightings_are_one_attacker)
+{
+    pthread_t threads[4];
+    Buf results[4] = {{0}};
+
+    for (size_t i = 0; i < ARRAY_SIZE(threads); i++)
+        cr_assert_eq(pthread_create(&threads[i], NULL, sight, &results[i]), 0);
+    for (size_t i = 0; i < ARRAY_SIZE(threads); i++) {
+        void *failed;
+        pthread_join(threads[i], &failed);
+        cr_expect_null(failed);
+        cr_expect_str_eq(results[i].data, results[0].data);
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(threads); i++)
+        buf_free(&results[i]);
+    cr_expect_eq(harness_sql_int("SELECT count(*) FROM attackers"), 1);
+}
+
+Test(repo_method, attackers_are_found_and_listed)
+{
+    static const char *const nobody[] = {"nope", "", "00000000-0000-0000-0000-000000000001"};
+    const char *a = attacker("198.51.100.1");
+
+    attacker("198.51.100.2");
+    attacker("2001:db8::5");
+    harness_sql("UPDATE attackers SET event_count = 9, services = '[\"ssh\",\"a_b\"]', last_seen = '2026-02-01'"
+                " WHERE ip = '198.51.100.2'");
+    harness_sql("UPDATE attackers SET is_traversal = true WHERE ip = '2001:db8::5'");
+    for (size_t i = 0; i < ARRAY_SIZE(nobody); i++)
+        cr_expect_null(call("get_attacker_by_uuid", "{'uuid':'%s'}", nobody[i]), "%s", nobody[i]);
+    cleanup(buf_free) Buf upper = {0};
+    for (const char *c = a; *c; c++)
+        if (*c != '-')
+            buf_add_char(&upper, *c >= 'a' ? (char)(*c - 32) : *c);
+    cleanup(json_putp) json_object *found = call("get_attacker_by_uuid", "{'uuid':'%s'}", upper.data);
+    expect_key(found, "uuid", a);
+    cleanup(json_putp) json_object *by_ip = call("get_attacker_uuid_by_ip", "{'ip':'2001:DB8:0::5'}");
+    cr_expect_not_null(by_ip);
+    cr_expect_null(call("get_attacker_uuid_by_ip", "{'ip':'198.51.100'}"));
+
+    static const struct {
+        const char *params, *first;
+        size_t n;
+    } lists[] = {
+        {"{}", "198.51.100.2", 3},
+        {"{'sort_by':'active'}", "198.51.100.2", 3},
+        {"{'sort_by':'traversals'}", "2001:db8::5", 3},
+        {"{'sort_by':'nonsense'}", "198.51.100.2", 3},
+        {"{'limit':1}", "198.51.100.2", 1},
+        {"{'search':'2001:DB8'}", "2001:db8::5", 1},
+        {"{'search':''}", "198.51.100.2", 3},
+        {"{'search':'1%%.1'}", NULL, 0},
+        {"{'service':'ssh'}", "198.51.100.2", 1},
+        {"{'service':'ss'}", NULL, 0},
+        {"{'service':null,'search':null}", "198.51.100.2", 3},
+        {"{'offset':3}", NULL, 0},
+        {"{'limit':0}", NULL, 0},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(lists); i++) {
+        cleanup(json_putp) json_object *list = call("get_attackers", "%s", lists[i].params);
+        cr_expect_eq(json_object_array_length(list), lists[i].n, "%s", lists[i].params);
+        if (lists[i].n)
+            expect_key(nth(list, 0), "ip", lists[i].first);
+    }
+    cr_expect_eq(call_int("get_total_attackers", "{}"), 3);
+    cr_expect_eq(call_int("get_total_attackers", "{'search':'198.51.100.','service':'a_b'}"), 1);
+}
+
+Test(repo_method, intelligence_merges_what_is_given)
+{
+    const char *a = attacker("198.51.100.1");
+    cleanup(json_putp) json_object *first =
+        call("upsert_attacker_intel",
+             "{'data':{'attacker_uuid':'%s','attacker_ip':'198.51.100.1','expires_at':'2026-03-01T00:00:00Z',"
+             "'abuseipdb_score':97,'abuseipdb_categories':[18,22],'greynoise_tags':'[\\'x\\']','feodo_listed':true,"
+             "'aggregate_verdict':'malicious','greynoise_raw':7}}",
+             a);
+    cleanup(json_putp) json_object *second =
+        call("upsert_attacker_intel",
+             "{'data':{'attacker_uuid':'%s','attacker_ip':'198.51.100.1','expires_at':'2026-04-01T00:00:00Z',"
+             "'aggregate_verdict':null,'threatfox_threat_types':{'no':'list'}}}",
+             a);
+    cr_expect_str_eq(json_object_get_string(first), json_object_get_string(second));
+    cleanup(json_putp) json_object *row = call("get_attacker_intel_by_uuid", "{'uuid':'%s'}", a);
+    expect_key(row, "abuseipdb_score", "97");
+    expect_key(row, "aggregate_verdict", "null");
+    expect_key(row, "expires_at", "2026-04-01T00:00:00.000000Z");
+    expect_key(row, "greynoise_raw", "7");
+    cleanup(json_putp) json_object *typed = call("get_attacker_intel_row_by_uuid", "{'uuid':'%s'}", a);
+    cr_expect_eq(json_object_object_length(typed), 14);
+    expect_key(typed, "abuseipdb_categories", "[ 18, 22 ]");
+    expect_key(typed, "greynoise_tags", "[ \"x\" ]");
+    expect_key(typed, "threatfox_threat_types", "[ ]");
+    expect_key(typed, "feodo_listed", "true");
+
+    cr_expect_null(call("get_attacker_intel_by_uuid", "{'uuid':'missing'}"));
+    cr_expect_null(call("get_attacker_intel_row_by_uuid", "{'uuid':'%s'}", attacker("198.51.100.2")));
+    refuse(REPO_E_INVALID, "key expires_at is missing", "upsert_attacker_intel",
+           "{'data':{'attacker_uuid':'%s','attacker_ip':'x'}}", a);
+    refuse(REPO_E_INVALID, "attacker_uuid must be a uuid", "upsert_attacker_intel",
+           "{'data':{'attacker_uuid':'x','attacker_ip':'x','expires_at':'2026-03-01T00:00:00Z'}}");
+    refuse(REPO_E_FK, "foreign key", "upsert_attacker_intel",
+           "{'data':{'attacker_uuid':'00000000-0000-0000-0000-000000000001','attacker_ip':'x','expires_at':"
+           "'2026-03-01T00:00:00Z'}}");
+}
+
+Test(repo_method, credentials_count_attempts)
+{
+    static const char base[] = "'attacker_ip':'198.51.100.1','decky_name':'d1','service':'ssh','secret_sha256':'aa'";
+    int64_t id = call_int("upsert_credential",
+                          "{'data':{%s,'principal':'root','outcome':'failure','secret_printable':"
+                          "'pw','fields':'{\\'a\\':1}'}}",
+                          base);
+
+    cr_expect_eq(call_int("upsert_credential",
+                          "{'data':{%s,'principal':'root','secret_kind':'','outcome':null,"
+                          "'secret_printable':'other'}}",
+                          base),
+                 id);
+    cr_expect_eq(call_int("upsert_credential", "{'data':{%s,'principal':'root','outcome':'success'}}", base), id);
+    cr_expect_eq(harness_sql_int("SELECT count(*) FROM credentials WHERE attempt_count = 3 AND outcome = 'success'"
+                                 " AND secret_printable = 'pw' AND fields = '{\"a\":1}' AND secret_kind = 'plaintext'"
+                                 " AND last_seen > first_seen AND attacker_uuid IS NULL"),
+                 1);
+    /* no principal is not the empty one, and equals itself; a kind is part of the key */
+    int64_t none = call_int("upsert_credential", "{'data':{%s}}", base);
+    cr_expect_eq(call_int("upsert_credential", "{'data':{%s,'principal':null}}", base), none);
+    cr_expect_neq(call_int("upsert_credential", "{'data':{%s,'principal':''}}", base), none);
+    cr_expect_neq(call_int("upsert_credential", "{'data':{%s,'secret_kind':'vnc_des_response'}}", base), none);
+    cr_expect_eq(harness_sql_int("SELECT count(*) FROM credentials"), 4);
+
+    cleanup(buf_free) Buf longer = {0};
+    for (int i = 0; i < 300; i++)
+        buf_add(&longer, "\xc3\xa4");
+    call_int("upsert_credential", "{'data':{%s,'principal':'%s'}}", base, longer.data);
+    cr_expect_eq(harness_sql_int("SELECT max(char_length(principal)) FROM credentials"), 256);
+    refuse(REPO_E_INVALID, "fields must be JSON", "upsert_credential", "{'data':{%s,'fields':'x'}}", base);
+    refuse(REPO_E_INVALID, "key secret_sha256 is missing", "upsert_credential",
+           "{'data':{'attacker_ip':'x','decky_name':'d','service':'s'}}");
+    refuse(REPO_E_INVALID, "principal must be text", "upsert_credential", "{'data':{%s,'principal':5}}", base);
+}
+
+Test(repo_method, bounties_are_kept_once)
+{
+    static const char base[] = "'service':'ssh','attacker_ip':'198.51.100.1'";
+
+    json_object_put(call("add_bounty",
+                         "{'bounty_data':{%s,'decky':'d1','bounty_type':'artifact','payload':{'a':1,'b':2},"
+                         "'timestamp':'2026-01-01T00:00:00Z'}}",
+                         base));
+    json_object_put(
+        call("add_bounty",
+             "{'bounty_data':{%s,'decky':'d2','bounty_type':'artifact','payload':'{\\'b\\': 2, \\'a\\':1}'}}", base));
+    cr_expect_eq(harness_sql_int("SELECT count(*) FROM bounty WHERE decky = 'd1' AND timestamp = '2026-01-01T00:00Z'"),
+                 1);
+    cr_expect_eq(harness_sql_int("SELECT count(*) FROM bounty"), 1);
+    for (int i = 0; i < 4; i++)
+        json_object_put(call("add_bounty",
+                             "{'bounty_data':{%s,'decky':'d%d','bounty_type':'probe_relay','payload':'text "
+                             "alone'}}",
+                             base, i % 2));
+    cr_expect_eq(harness_sql_int("SELECT count(*) FROM bounty WHERE payload = '\"text alone\"'"), 2);
+    refuse(REPO_E_INVALID, "payload must not be null", "add_bounty",
+           "{'bounty_data':{%s,'decky':'d','bounty_type':'x','payload':null}}", base);
+    refuse(REPO_E_INVALID, "key payload is missing", "add_bounty", "{'bounty_data':{%s,'decky':'d','bounty_type':'x'}}",
+           base);
+}
+
+/* --- tags --- */
+
+/* One tag as JSON; @more overrides, as of two equal keys the later counts. */
+static const char *tag(int n, const char *attacker_uuid, const char *more)
+{
+    static char out[4][1024];
+    static unsigned turn;
+    char *to = out[turn++ % 4];
+    snprintf(to, sizeof(out[0]),
+             "{'uuid':'00000000-0000-5000-8000-%012d','source_kind':'command','source_id':'s%d','attacker_uuid':'%s',"
+             "'session_id':'sid-1','tactic':'TA0002','technique_id':'T1059','sub_technique_id':'T1059.004',"
+             "'confidence':0.5,'rule_id':'R0010','rule_version':1,'evidence':{'command_text':'id'},"
+             "'attack_release':'v19.1','created_at':'2026-01-01T00:00:%02dZ'%s}",
+             n, n, attacker_uuid, n % 60, more);
+    return to;
+}
+
+Test(repo_method, tags_are_inserted_once)
+{
+    const char *a = attacker("198.51.100.1");
+
+    cr_expect_eq(call_int("insert_tags", "{'rows':[]}"), 0);
+    cr_expect_eq(call_int("insert_tags", "{'rows':[%s,%s]}", tag(1, a, ""), tag(2, a, "")), 2);
+    cr_expect_eq(call_int("insert_tags", "{'rows':[%s,%s]}", tag(2, a, ",'confidence':0.9"), tag(3, a, "")), 1);
+    cr_expect_eq(harness_sql_int("SELECT count(*) FROM ttp_tag WHERE confidence = 0.9"), 0, "the first write wins");
+    cr_expect_eq(call_int("insert_tags", "{'rows':[%s,%s]}", tag(4, a, ""), tag(4, a, ",'rule_id':'R9'")), 1);
+    cr_expect_eq(harness_sql_int("SELECT count(*) FROM ttp_tag WHERE rule_id = 'R9'"), 0);
+    cr_expect_eq(call_int("insert_tags", "{'rows':[%s,%s,%s]}", tag(5, a, ",'confidence':0.3"),
+                          tag(6, a, ",'confidence':0.29"), tag(7, a, ",'confidence':-1")),
+                 1, "0.3 itself is kept");
+    cr_expect_eq(call_int("insert_tags", "{'rows':[%s,%s]}", tag(8, "00000000-0000-0000-0000-000000000001", ""),
+                          tag(9, a, ",'identity_uuid':'00000000-0000-0000-0000-000000000001'")),
+                 0, "rows without their anchor are left out");
+    cr_expect_eq(
+        call_int("insert_tags", "{'rows':[%s,%s]}", tag(8, "00000000-0000-0000-0000-000000000001", ""), tag(10, a, "")),
+        1, "and the others are not");
+}
+
+Test(repo_method, tags_that_are_none_are_refused)
+{
+    const char *a = attacker("198.51.100.1");
+    static const struct {
+        const char *more, *words;
+    } cases[] = {
+        {",'attacker_uuid':null", "rows[1]: one of attacker_uuid and identity_uuid"},
+        {",'confidence':1.01", "confidence must be from 0 to 1"},
+        {",'confidence':null", "rows[1]: confidence must not be null"},
+        {",'confidence':'high'", "confidence must be a number"},
+        {",'evidence':'x'", "evidence must be an object"},
+        {",'uuid':'x'", "uuid must be a uuid"},
+        {",'rule_version':1.5", "rule_version must be an integer"},
+        {",'technique_id':null", "technique_id must not be null"},
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+        refuse(REPO_E_INVALID, cases[i].words, "insert_tags", "{'rows':[%s,%s]}", tag(1, a, ""),
+               tag(2, a, cases[i].more));
+    refuse(REPO_E_INVALID, "rows[0] must be an object", "insert_tags", "{'rows':[7]}");
+    refuse(REPO_E_INVALID, "rows[0]: one of", "insert_tags", "{'rows':[{}]}");
+    cr_expect_eq(harness_sql_int("SELECT count(*) FROM ttp_tag"), 0, "none of a call with a bad row");
+}
+
+static bool name_technique(void *arg, const char *id, TechniqueName *ret)
+{
+    (void)arg;
+    *ret = (TechniqueName){.name = strchr(id, '.') ? "Unix Shell" : "Interpreter", .url = "https://example/T"};
+    return strcmp(id, "T9999") != 0;
+}
+
+Test(repo_method, techniques_roll_up)
+{
+    const char *a = attacker("198.51.100.1"), *b = attacker("198.51.100.2");
+
+    cr_assert_eq(call_int("insert_tags", "{'rows':[%s,%s,%s]}", tag(1, a, ""), tag(2, a, ",'confidence':0.8"),
+                          tag(3, a, ",'sub_technique_id':null")),
+                 3);
+    cr_assert_eq(call_int("insert_tags", "{'rows':[%s]}", tag(4, b, ",'technique_id':'T9999','sub_technique_id':null")),
+                 1);
+    cleanup(json_putp) json_object *plain = call("list_techniques_by_attacker", "{'uuid':'%s'}", a);
+    cr_expect_eq(json_object_array_length(plain), 2);
+    expect_key(nth(plain, 0), "technique_name", "null");
+    repo_set_technique_namer(name_technique, NULL);
+    cleanup(json_putp) json_object *list = call("list_techniques_by_attacker", "{'uuid':'%s'}", a);
+    json_object *top = nth(list, 0);
+    cr_expect_eq(json_object_object_length(top), 10);
+    expect_key(top, "technique_id", "T1059");
+    expect_key(top, "technique_name", "Interpreter");
+    expect_key(top, "sub_technique_id", "T1059.004");
+    expect_key(top, "sub_technique_name", "Unix Shell");
+    expect_key(top, "tactic", "TA0002");
+    expect_key(top, "count", "2");
+    expect_key(top, "first_seen", "2026-01-01T00:00:01.000000Z");
+    expect_key(top, "last_seen", "2026-01-01T00:00:02.000000Z");
+    expect_key(top, "confidence_max", "0.8");
+    expect_key(top, "mitre_url", "https://example/T");
+    expect_key(nth(list, 1), "sub_technique_id", "null");
+    expect_key(nth(list, 1), "sub_technique_name", "null");
+
+    cleanup(json_putp) json_object *session = call("list_techniques_by_session", "{'sid':'sid-1'}");
+    cr_expect_eq(json_object_array_length(session), 3);
+    cleanup(json_putp) json_object *all = call("list_distinct_techniques", "{}");
+    cr_expect_eq(json_object_array_length(all), 3);
+    cr_expect_eq(json_object_object_length(nth(all, 0)), 8);
+    expect_key(nth(all, 1), "technique_id", "T9999"); /* equal counts: the later seen first */
+    expect_key(nth(all, 1), "technique_name", "null");
+    cleanup(json_putp) json_object *nobody = call("list_techniques_by_attacker", "{'uuid':'nope'}");
+    cr_expect_eq(json_object_array_length(nobody), 0);
+    repo_set_technique_namer(NULL, NULL);
+}
+
+Test(repo_method, tags_are_listed_newest_first)
+{
+    const char *a = attacker("198.51.100.1");
+    static const struct {
+        const char *scope, *more;
+        size_t n;
+    } cases[] = {
+        {"'scope':'session','uuid':'sid-1','technique_id':'T1059'", "", 3},
+        {"'scope':'session','uuid':'sid-2','technique_id':'T1059'", "", 0},
+        {"'scope':'session','uuid':'sid-1','technique_id':'T1059'", ",'sub_technique_id':'T1059.004'", 2},
+        {"'scope':'session','uuid':'sid-1','technique_id':'T1059'", ",'sub_technique_id':null,'limit':1", 1},
+        {"'scope':'attacker','uuid':'missing','technique_id':'T1059'", "", 0},
+        {"'scope':'identity','uuid':'00000000-0000-4000-8000-000000000001','technique_id':'T1059'", "", 3},
+    };
+
+    harness_sql("INSERT INTO attacker_identities (uuid) VALUES ('00000000-0000-4000-8000-000000000001');"
+                " UPDATE attackers SET identity_id = '00000000-0000-4000-8000-000000000001'");
+    cr_assert_eq(call_int("insert_tags", "{'rows':[%s,%s,%s]}", tag(1, a, ""), tag(2, a, ""),
+                          tag(3, a,
+                              ",'sub_technique_id':null,"
+                              "'identity_uuid':'00000000-0000-4000-8000-000000000001'")),
+                 3);
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        cleanup(json_putp) json_object *list =
+            call("list_tags_by_scope_and_technique", "{%s%s}", cases[i].scope, cases[i].more);
+        cr_expect_eq(json_object_array_length(list), cases[i].n, "%s%s", cases[i].scope, cases[i].more);
+    }
+    cleanup(json_putp) json_object *list =
+        call("list_tags_by_scope_and_technique", "{'scope':'attacker','uuid':'%s','technique_id':'T1059'}", a);
+    cr_expect_eq(json_object_array_length(list), 3, "a tag that is reached both ways counts once");
+    expect_key(nth(list, 0), "source_id", "s3");
+    expect_key(nth(list, 0), "evidence", "{ \"command_text\": \"id\" }");
+    expect_key(nth(list, 0), "created_at", "2026-01-01T00:00:03.000000Z");
+    cleanup(json_putp) json_object *raw = call("list_ttp_tags_by_attacker", "{'uuid':'%s','limit':2}", a);
+    cr_expect_eq(json_object_array_length(raw), 2);
+    expect_key(nth(raw, 1), "source_id", "s2");
+    refuse(REPO_E_INVALID, "scope must be", "list_tags_by_scope_and_technique",
+           "{'scope':'campaign','uuid':'x','technique_id':'T1'}");
+}
+
+/* --- transactions --- */
+
+Test(repo_method, a_call_within_a_transaction_is_part_of_it)
+{
+    cr_assert_eq(repo_begin(repo), 0);
+    attacker("198.51.100.1");
+    repo_rollback(repo);
+    cr_expect_eq(harness_sql_int("SELECT count(*) FROM attackers"), 0);
+    attacker("198.51.100.1");
+    cr_expect_eq(harness_sql_int("SELECT count(*) FROM attackers"), 1);
+}
+
+Test(repo_method, a_lost_connection_is_made_again)
+{
+    cr_expect_eq(call_int("get_total_attackers", "{}"), 0);
+    harness_sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'repo_method_test'"
+                " AND datname = current_database()");
+    cr_expect_eq(call_int("get_total_attackers", "{}"), 0, "the next try finds a new connection");
+}
