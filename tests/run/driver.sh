@@ -11,7 +11,7 @@ mkdir -p "$BUILD" "$FAKES"
 for name in decnet-broker decnet-ttp decnetctl; do
     ln -sf "$TOP/tests/run/fake_program.sh" "$FAKES/$name"
 done
-for part in common processes packages build private postgres environment demo tests tools; do
+for part in common processes packages build private postgres kafka environment demo tests tools; do
     # shellcheck source=/dev/null
     . "$TOP/scripts/$part.sh"
 done
