@@ -54,10 +54,13 @@ static bool list_within(Str list, Str other)
 
 bool bus_setting_equal(Str want, Str have)
 {
+    int64_t i, j;
     double a, b;
 
     if (!have.data || !want.data)
         return false;
+    if (text_to_int64(want, &i) && text_to_int64(have, &j))
+        return i == j;
     if (text_to_double(want, &a) && text_to_double(have, &b))
         return a == b;
     return list_within(want, have) && list_within(have, want);
