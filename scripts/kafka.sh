@@ -3,6 +3,7 @@
 # Central, once, into the cache folder. Its data lies in the folder that kafka_start is given.
 
 KAFKA_VERSION=4.3.1
+MAVEN_DEPENDENCY_VERSION=2.8
 KAFKA_POINTER=$BUILD/kafka # names the private folder of what `./run kafka start` left running for this tree
 KAFKA_ADDRESS=             # of the broker that kafka_start started last
 
@@ -32,10 +33,11 @@ kafka_fetch() { # FOLDER
         rm -rf -- "$work"
         mkdir -p -- "$work" && kafka_pom >"$work/pom.xml" || die "cannot write $work"
         # A repository of its own, so that nothing stays in the user's; checksums that do not match are an error.
-        if ! mvn -q -B -C -f "$work/pom.xml" "-Dmaven.repo.local=$work/repository" dependency:copy-dependencies \
+        if ! mvn -q -B -C -Dstyle.color=never -f "$work/pom.xml" "-Dmaven.repo.local=$work/repository" \
+            "org.apache.maven.plugins:maven-dependency-plugin:$MAVEN_DEPENDENCY_VERSION:copy-dependencies" \
             -DincludeScope=runtime "-DoutputDirectory=$work/libs" >"$work/log" 2>&1; then
-            tail -n 8 -- "$work/log" | sed 's/^/    /' >&2
-            die "cannot fetch Apache Kafka $KAFKA_VERSION from Maven Central (above are Maven's last words).
+            grep -m 1 ERROR "$work/log" | sed 's/\x1b\[[0-9;]*m//g; s/^/    /' | cut -c 1-400 >&2
+            die "cannot fetch Apache Kafka $KAFKA_VERSION from Maven Central (Maven's words are in $work/log).
      A mirror goes into ~/.m2/settings.xml. Without Kafka: ./run test --no-kafka leaves out what needs it, and
      ./run demo without --kafka uses the embedded broker"
         fi
@@ -194,7 +196,7 @@ kafka_command_start() {
     if kafka_find; then
         step Kafka "was running, data in $PRIVATE"
     else
-        packages_ensure build
+        command -v kcat >/dev/null || packages_ensure build
         kafka_ensure
         private_make
         kafka_start "$PRIVATE/kafka"
