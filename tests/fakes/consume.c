@@ -73,7 +73,7 @@ static int read_all(Reader *r)
 
 static int start(Reader *r, const Config *config, const BusTopic *const *topics, char **error)
 {
-    int got = bus_consumer_open(config, "test", NULL, &r->consumer, error);
+    int got = bus_consumer_open(config, "test", &r->consumer, error);
 
     got = got ? got : bus_consumer_partitions(r->consumer, topics, WAIT_MS, &r->positions, &r->n);
     if (got != 0)
