@@ -59,12 +59,16 @@ cache_folder() { # compiled rules and fetched parts, shared by all checkouts of 
 
 list_commands() {
     cat <<'END'
-  demo [--json] [--keep] [FILE…]  read Cowrie JSON logs (plain, .gz, - for standard input), tag them, show what
-                                  was found; without FILE the sample log; --keep leaves everything running
+  demo [--kafka] [--json] [--keep] [FILE…]
+                                  read Cowrie JSON logs (plain, .gz, - for standard input), tag them, show what
+                                  was found; without FILE the sample log; --kafka: on Apache Kafka with a group of
+                                  two workers; --keep leaves everything running
   env                             shell assignments that lead psql, kcat and our programs to what --keep left running
   decnetctl …                     the operator's tool, against what --keep left running, if anything
   stop                            end what --keep left running and remove it
-  test [--quick]                  build and run every test (--quick: without clang, kill tests and coverage)
+  kafka start|stop|status         a private Apache Kafka (one node) for trying and testing
+  test [--quick] [--no-kafka]     build and run every test (--quick: without clang, kill tests and coverage;
+                                  --no-kafka: without those that need Apache Kafka)
   vectors FILE…                   check golden vectors of tags and rules
   compare A B                     compare the derived tables of two databases (libpq connection strings)
   bench [NAME] [OPTION…]          measure; without NAME the list
@@ -90,13 +94,15 @@ Installs   what is missing of these Debian packages, as root or through sudo, af
 $(packages_wanted build | fmt -w 100 | sed 's/^/           /')
            for test, fuzz and lint also:
 $(packages_wanted test | fmt -w 100 | sed 's/^/           /')
+           for kafka, demo --kafka and test also (Apache Kafka itself comes from Maven Central, 44 MB):
+           $(packages_wanted kafka) $(packages_wanted kafka-fetch)
 Disk       packages about 1 GB, build folder $DISK_BUILD_DEMO for demo and $DISK_BUILD_TEST for test, a running demo $DISK_DEMO.
            Free: $(free_space "$TOP") in $TOP, $(free_space "${TMPDIR:-/tmp}") in ${TMPDIR:-/tmp}
-Ports      none fixed: the private PostgreSQL listens on a socket only, the embedded broker and the metrics
-           endpoint pick free ports on 127.0.0.1
+Ports      none fixed: the private PostgreSQL listens on a socket only, the embedded broker, Apache Kafka and the
+           metrics endpoint pick free ports on 127.0.0.1
 Files      $BUILD: programs, by kind of build
            ${TMPDIR:-/tmp}/decnet-$EUID-…: data of a run, removed when it ends
-           ${XDG_CACHE_HOME:-${HOME:-~}/.cache}/decnet-workers: compiled rules
+           ${XDG_CACHE_HOME:-${HOME:-~}/.cache}/decnet-workers: compiled rules, Apache Kafka
            Remove the first and the last by hand when you no longer want them.
 END
 }

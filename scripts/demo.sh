@@ -4,14 +4,15 @@
 SAMPLE=$TOP/tests/samples/cowrie.jsonl.gz
 
 run_demo() {
-    local json='' keep='' files=() started
+    local json='' keep='' kafka='' files=() started
 
     while [ $# -gt 0 ]; do
         case $1 in
         --json) json=1 ;;
         --keep) keep=1 ;;
+        --kafka) kafka=1 ;;
         --) shift && files+=("$@") && break ;;
-        -?*) usage "demo has no option $1 (it has --json and --keep)" ;;
+        -?*) usage "demo has no option $1 (it has --kafka, --json and --keep)" ;;
         *) files+=("$1") ;;
         esac
         shift
@@ -27,12 +28,12 @@ run_demo() {
     packages_ensure build
     build_programs decnet-broker decnet-ttp decnetctl
     DEMO_SECONDS=(build "$(seconds_since "$started")")
-    demo_open "$keep"
+    demo_open "$keep" "$kafka"
     demo_process "${files[@]}"
     DEMO_SECONDS+=(total "$(seconds_since "$started")")
     demo_report "$json"
     if [ -n "$keep" ]; then
-        environment_keep
+        private_keep "$KEPT_POINTER"
     fi
     demo_what_next "$keep"
 }
@@ -50,17 +51,20 @@ demo_check_files() { # FILE...: before anything is installed or started
 }
 
 # A fresh environment, or with --keep the one that is running; the schema and the roles as this tree wants them.
-demo_open() { # KEEP-or-empty
+demo_open() { # KEEP-or-empty KAFKA-or-empty
     local started
     started=$(now_us)
     if [ -n "$1" ]; then
         environment_lock
     fi
     if [ -n "$1" ] && environment_find; then
+        if [ -n "$2" ] && ! environment_has_kafka; then
+            die "what --keep left running uses the embedded broker; ./run stop ends it"
+        fi
         step folder "$PRIVATE, kept by an earlier run: adding to it"
         private_own
     else
-        environment_start
+        environment_start "$2"
     fi
     environment_enter
     attend "$(program decnetctl)" migrate >"$PRIVATE/migrate.log"
@@ -69,7 +73,18 @@ demo_open() { # KEEP-or-empty
         show_log roles
         die "deploy/roles.sql failed"
     }
+    if environment_has_kafka; then
+        demo_topics
+    fi
     DEMO_SECONDS+=(start "$(seconds_since "$started")")
+}
+
+demo_topics() {
+    attend "$(program decnetctl)" topics create >"$PRIVATE/topics.log" 2>&1 || {
+        show_log topics
+        die "the topics could not be made"
+    }
+    step topics "$(tail -n 1 "$PRIVATE/topics.log")"
 }
 
 demo_process() { # FILE...
@@ -83,7 +98,7 @@ demo_process() { # FILE...
     started=$(now_us)
     worker_stop
     step tagging "until the worker has caught up"
-    if ! as_role decnet_ttp attend "$(program decnet-ttp)" --solo --once >"$PRIVATE/once.log" 2>&1; then
+    if ! as_role decnet_ttp attend "$(program decnet-ttp)" "${WORKER_OPTIONS[@]}" --once >"$PRIVATE/once.log" 2>&1; then
         show_log once
         die "the ttp worker failed"
     fi
@@ -91,12 +106,27 @@ demo_process() { # FILE...
     attend "$(program decnetctl)" summary --json >"$PRIVATE/after.json"
 }
 
-# The ttp worker beside the ingester: it tags while lines are read. A kept one makes room first.
+# The ttp worker beside the ingester: it tags while lines are read. On Apache Kafka it is a group of two processes, on the
+# embedded broker one that takes all. Kept ones make room first.
 worker_start() {
     worker_stop
-    rm -f -- "$PRIVATE/metrics"
-    DECNET_METRICS_LISTEN=127.0.0.1:0 DECNET_METRICS_PORT_FILE=$PRIVATE/metrics \
-        as_role decnet_ttp spawn worker "$(program decnet-ttp)" --solo
+    WORKERS=()
+    if environment_has_kafka; then
+        WORKER_OPTIONS=()
+        worker_spawn worker2 "$PRIVATE/metrics2" --instance=2
+    else
+        WORKER_OPTIONS=(--solo)
+    fi
+    worker_spawn worker "$PRIVATE/metrics" --instance=1
+}
+
+worker_spawn() { # NAME PORT_FILE OPTION...
+    local name=$1 port_file=$2
+    shift 2
+    rm -f -- "$port_file"
+    DECNET_METRICS_LISTEN=127.0.0.1:0 DECNET_METRICS_PORT_FILE=$port_file \
+        as_role decnet_ttp spawn "$name" "$(program decnet-ttp)" "${WORKER_OPTIONS[@]}" "$@"
+    WORKERS+=("$SPAWNED")
 }
 
 # Until the worker has taken its partitions: from then on the ingester knows whom to wait for. One that dies before is
@@ -115,28 +145,35 @@ worker_await() {
 }
 
 worker_stop() {
-    local found
-    if found=$(process_find worker); then
-        end_processes TERM 300 "${found% *}"
-    fi
+    local name found pids=()
+    for name in worker worker2; do
+        if found=$(process_find "$name"); then
+            pids+=("${found% *}")
+        fi
+    done
+    end_processes TERM 300 "${pids[@]}"
 }
 
 # Read the files; a worker that dies meanwhile ends it too, since nobody would drain the broker.
 demo_ingest() { # FILE...
-    local status=0 ended ingest worker=$SPAWNED
+    local status=0 ended ingest
 
     step reading "$*"
     as_role decnet_ingest "$(program decnetctl)" ingest cowrie --idle-timeout 0 --json -- "$@" \
         <&3 >"$PRIVATE/ingest.json" 8>&- &
     ingest=$!
     ATTENDED=$ingest
-    wait -n -p ended "$ingest" "$worker" || status=$?
-    if [ "$ended" = "$worker" ]; then
-        show_log worker
+    wait -n -p ended "$ingest" "${WORKERS[@]}" || status=$?
+    if [ "$ended" != "$ingest" ]; then
+        worker_show_ended "$ended"
         die "the ttp worker ended (exit status $status)"
     fi
     ATTENDED=
     [ "$status" -eq 0 ] || die "reading failed (exit status $status)"
+}
+
+worker_show_ended() { # PID
+    show_log "$(awk -v pid="$1" '$1 == pid { name = $3 } END { print name }' "$PRIVATE/processes")"
 }
 
 demo_report() { # JSON-or-empty
@@ -166,6 +203,7 @@ END
 
 What to try next:
   ./run demo FILE…                           your own Cowrie logs (plain, .gz, or - for standard input)
+  ./run demo --kafka                         the same on Apache Kafka, with a group of two workers
   ./run demo --keep                          leave it running, to look around with psql, kcat and decnetctl
   docs/rules.md                              write a rule of your own
 END

@@ -7,11 +7,9 @@ KEPT_POINTER=$BUILD/environment # names the private folder that --keep left runn
 environment_find() {
     local folder
     folder=$(cat "$KEPT_POINTER" 2>/dev/null) || return 1
-    if ! [ -d "$folder" ] || ! [ -O "$folder" ] || [ "$(cat "$folder/kept" 2>/dev/null)" != "$TOP" ]; then
-        return 1
-    fi
+    private_is_kept "$folder" || return 1
     (PRIVATE=$folder process_find postgres >/dev/null) || return 1
-    (PRIVATE=$folder process_find broker >/dev/null) || return 1
+    (PRIVATE=$folder && { process_find broker || process_find kafka; } >/dev/null) || return 1
     PRIVATE=$folder
 }
 
@@ -24,18 +22,20 @@ environment_lock() {
     }
 }
 
-# From now on the environment outlives this run.
-environment_keep() {
-    printf '%s\n' "$TOP" >"$PRIVATE/kept"
-    printf '%s\n' "$PRIVATE" >"$KEPT_POINTER"
-    TO_REMOVE=()
+environment_has_kafka() { # or the embedded broker
+    process_find kafka >/dev/null
 }
 
-environment_start() {
+environment_start() { # KAFKA-or-empty
     private_make
     step folder "$PRIVATE"
     postgres_start durable
-    broker_start
+    if [ -n "$1" ]; then
+        kafka_start "$PRIVATE/kafka"
+        cp -- "$PRIVATE/kafka/address" "$PRIVATE/broker"
+    else
+        broker_start
+    fi
     environment_write >"$PRIVATE/environment"
     attend "$(postgres_bin)/createdb" -h "$PRIVATE/s" -p 5432 -U postgres decnet
 }

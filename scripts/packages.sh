@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # Debian packages: only what is missing is installed, and it is said before.
 
-packages_wanted() { # build | test: docs/dependencies.md says why each
+packages_wanted() { # build | test | kafka | kafka-fetch: docs/dependencies.md says why each
     case $1 in
     build)
         echo gcc libc6-dev pkg-config meson ninja-build python3 \
@@ -12,6 +12,8 @@ packages_wanted() { # build | test: docs/dependencies.md says why each
     test)
         echo clang llvm libclang-rt-14-dev clang-tidy clang-format gcovr shellcheck mandoc
         ;;
+    kafka) echo default-jre-headless ;;
+    kafka-fetch) echo maven ;;
     esac
 }
 

@@ -5,6 +5,8 @@
 #                         kept        there while --keep holds it: the path of its tree
 #                         processes   "pid started name" of what serves it
 #                         environment shell assignments that lead programs to it
+#                         broker      address of its Kafka or embedded broker
+#                         kafka/      settings, data and address of Apache Kafka
 #                         pg/ s/      data folder and socket folder of PostgreSQL (the postgres user's, when root)
 #                         NAME.log    output of the processes
 
@@ -84,7 +86,24 @@ private_is_stale() { # FOLDER
     if process_is "$pid" "$started"; then
         return 1
     fi
-    [ ! -f "$1/kept" ] || ! (PRIVATE=$1 process_find postgres >/dev/null)
+    [ ! -f "$1/kept" ] || ! private_serves "$1"
+}
+
+# Does what a folder was made for still run? That is what was started first in it.
+private_serves() { # FOLDER
+    local name
+    read -r _ _ name 2>/dev/null <"$1/processes" && (PRIVATE=$1 process_find "$name" >/dev/null)
+}
+
+private_is_kept() { # FOLDER: for this tree?
+    [ -d "$1" ] && [ -O "$1" ] && [ "$(cat "$1/kept" 2>/dev/null)" = "$TOP" ]
+}
+
+# From now on the private folder and what serves it outlive this run.
+private_keep() { # POINTER: the file that names it
+    printf '%s\n' "$TOP" >"$PRIVATE/kept"
+    printf '%s\n' "$PRIVATE" >"$1"
+    TO_REMOVE=()
 }
 
 # End what serves a private folder and remove it.

@@ -2,18 +2,22 @@
 # ./run test: every test there is, under sanitizers and with a second compiler, and one line of totals at the end.
 
 run_test() {
-    local quick=''
-    case ${1:-} in
-    '') ;;
-    --quick) quick=1 ;;
-    *) usage "test has one option, --quick" ;;
-    esac
+    local quick='' kafka=1
+    while [ $# -gt 0 ]; do
+        case $1 in
+        --quick) quick=1 ;;
+        --no-kafka) kafka='' ;;
+        *) usage "test has two options, --quick and --no-kafka" ;;
+        esac
+        shift
+    done
     environment_forget
-    test_open
+    test_open "$kafka"
     if test_build asan; then
         test_suite asan unit
         test_suite asan fuzz-replay
         test_suite asan live fast
+        [ -z "$kafka" ] || test_kafka asan
         [ -n "$quick" ] || test_suite asan chaos durable
     fi
     if [ -z "$quick" ]; then
@@ -25,9 +29,10 @@ run_test() {
     test_totals
 }
 
-test_open() {
+test_open() { # KAFKA-or-empty
     local base=/dev/shm
     packages_ensure build test
+    [ -z "$1" ] || kafka_ensure # first of all: without it there is no full run
     TEST_STARTED=$(now_us)
     TEST_TIMES=()
     # A memory file system makes databases 5 to 20 times faster; without room there the usual folder does.
@@ -38,6 +43,8 @@ test_open() {
     TEST_FOLDER=$PRIVATE
     declare -gA TEST_SERVERS=()
     mkdir "$PRIVATE/results" "$PRIVATE/san"
+    TEST_LEFT_OUT=()
+    [ -n "$1" ] || TEST_LEFT_OUT+=("what needs Apache Kafka: suite kafka (--no-kafka)")
     : >"$PRIVATE/results/failed" # cases that no test log names: builds, sanitizer reports
 }
 
@@ -77,6 +84,20 @@ test_suite() { # KIND SUITE [fast|durable: it needs PostgreSQL]
     fi
     test_reports "$kind-$suite" "$log.txt"
     test_time "$suite, $kind" "$started"
+}
+
+# What needs an Apache Kafka: on one of its own, fresh for this suite.
+test_kafka() { # KIND
+    local started folder
+    started=$(now_us)
+    private_make
+    folder=$PRIVATE/kafka
+    kafka_start "$folder"
+    export DECNET_TEST_KAFKA=$KAFKA_ADDRESS
+    PRIVATE=$TEST_FOLDER
+    test_time "start of Kafka" "$started"
+    test_suite "$1" kafka fast
+    kafka_stop "$folder"
 }
 
 test_sanitized() { # NAME COMMAND...
@@ -123,6 +144,7 @@ test_totals() {
     printf '\n'
     printf '%s\n' "${TEST_TIMES[@]}"
     printf '%8s s  in all\n' "$(seconds_since "$TEST_STARTED")"
+    [ ${#TEST_LEFT_OUT[@]} -eq 0 ] || printf 'LEFT OUT %s\n' "${TEST_LEFT_OUT[@]}"
     python3 -B "$TOP/scripts/totals.py" "$PRIVATE/results" || status=$?
     exit "$status"
 }

@@ -13,6 +13,7 @@ static const Command commands[] = {
     {"summary", "what the database knows: counts, techniques, busiest attackers", cmd_summary},
     {"tags", "the techniques that a session or an attacker showed, and why", cmd_tags},
     {"dump", "the derived tables in a form that can be compared", cmd_dump},
+    {"topics", "the topics on the broker: create, check", cmd_topics},
     {"positions", "how far each consumer group is; forget, set, resume", cmd_positions},
     {"dlq", "dead letters: list, show, replay", cmd_dlq},
     {"outbox", "events that wait for the broker", cmd_outbox},

@@ -20,6 +20,7 @@ int cmd_outbox(int argc, char **argv);
 int cmd_positions(int argc, char **argv);
 int cmd_summary(int argc, char **argv);
 int cmd_tags(int argc, char **argv);
+int cmd_topics(int argc, char **argv);
 
 /* What `decnetctl NAME --help` says. */
 typedef struct CtlHelp {

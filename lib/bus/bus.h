@@ -101,6 +101,48 @@ int32_t bus_murmur2_partition(Str key, int32_t n);
 /* True for the embedded broker, which forgets the oldest 5 MiB of a partition silently: feed it with care. */
 bool bus_cluster_is_embedded(const char *cluster_id);
 
+/* --- making and checking the topics of the table --- */
+
+typedef enum BusTopicState {
+    BUS_TOPIC_THERE, /* and as the table wants it */
+    BUS_TOPIC_CREATED,
+    BUS_TOPIC_DIFFERS,
+    BUS_TOPIC_MISSING,
+    BUS_TOPIC_REFUSED, /* the broker does not make it, or does not let us see it */
+} BusTopicState;
+
+const char *bus_topic_state_name(BusTopicState state); /* "there", "created" … */
+
+typedef struct BusTopicReport {
+    const BusTopic *topic;
+    const char *name; /* with prefix */
+    BusTopicState state;
+    int32_t partitions, wanted_partitions; /* partitions, replicas: what the broker has; 0 unknown */
+    int32_t replicas;
+    const char *why; /* in what it differs, or why it is refused; NULL otherwise */
+} BusTopicReport;
+
+#define BUS_REPLICATION_DEFAULT (-1)
+#define BUS_REPLICATION_SAFE 3 /* from this many replicas on two have to be in sync (min.insync.replicas) */
+
+typedef struct BusTopicOptions {
+    int32_t partitions; /* of every topic; 0: the table's */
+    int32_t
+        replication; /* replicas of new topics, or BUS_REPLICATION_DEFAULT: the broker's default.replication.factor */
+    int timeout_ms;  /* for each question to the broker */
+} BusTopicOptions;
+
+/* Make the topics that are missing, change none that are there, and wait until the broker shows the new ones. One report
+ * for each topic of the table, in its order; texts live in @arena. Returns 0 whatever the reports say; else the message
+ * is in *ret_error (the caller frees): BUS_E_AWAY, BUS_E_REJECTED (wrong credentials, or the embedded broker, which has
+ * neither a request to make topics nor settings), -EINVAL for a configuration that cannot work, another negative
+ * errno. */
+int bus_topics_create(const Config *config, const BusTopicOptions *options, Arena *arena,
+                      BusTopicReport ret[BUS_TOPIC_N], char **ret_error) must_check;
+/* The same without making anything. */
+int bus_topics_check(const Config *config, const BusTopicOptions *options, Arena *arena,
+                     BusTopicReport ret[BUS_TOPIC_N], char **ret_error) must_check;
+
 /* --- records --- */
 
 typedef NameValue BusHeader;

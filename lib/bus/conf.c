@@ -45,6 +45,10 @@ static const Setting producer_defaults[] = {
     {"message.max.bytes", "1048588"}, /* Kafka's own default: dead letters may be larger than our events */
 };
 
+/* For whom makes and looks at topics: a producer that sends nothing, so without what sending needs. */
+static const Setting admin_defaults[] = {{"client.id", "decnet"}, {"log.connection.close", "false"}};
+static const Setting admin_fixed[] = {{"enable.idempotence", "false"}, {"log.queue", "true"}};
+
 static const Setting consumer_fixed[] = {
     {"enable.auto.commit", "false"},       {"enable.auto.offset.store", "false"}, {"auto.offset.reset", "error"},
     {"isolation.level", "read_committed"}, {"enable.partition.eof", "false"},     {"log.queue", "true"},
@@ -289,6 +293,8 @@ rd_kafka_conf_t *bus_conf_new(const Config *config, BusRole role, const char *gr
         if (!broker_side_groups(config))
             set_all(conf, classic_group, ARRAY_SIZE(classic_group));
         set_bytes_as_kib(conf, "queued.max.messages.kbytes", LIMIT_PREFETCH_BYTES);
+    } else if (role == BUS_ROLE_ADMIN) {
+        set_all(conf, admin_defaults, ARRAY_SIZE(admin_defaults));
     } else {
         set_all(conf, producer_defaults, ARRAY_SIZE(producer_defaults));
         set_bytes_as_kib(conf, "queue.buffering.max.kbytes", LIMIT_OUTBOX_PENDING_BYTES);
@@ -309,6 +315,8 @@ rd_kafka_conf_t *bus_conf_new(const Config *config, BusRole role, const char *gr
         set_all(conf, &(Setting){"group.id", full}, 1);
         if (instance_id)
             set_all(conf, &(Setting){"group.instance.id", instance_id}, 1);
+    } else if (role == BUS_ROLE_ADMIN) {
+        set_all(conf, admin_fixed, ARRAY_SIZE(admin_fixed));
     } else {
         set_all(conf, producer_fixed, ARRAY_SIZE(producer_fixed));
     }

@@ -20,7 +20,7 @@ int bus_outcome(rd_kafka_resp_err_t err, int otherwise);
 
 /* --- configuration --- */
 
-typedef enum BusRole { BUS_ROLE_CONSUMER, BUS_ROLE_PRODUCER } BusRole;
+typedef enum BusRole { BUS_ROLE_CONSUMER, BUS_ROLE_PRODUCER, BUS_ROLE_ADMIN } BusRole;
 
 /* Our defaults, then kafka.*, then what the promises rest on. NULL and *ret_error (the caller frees) when a property is
  * wrong or no broker is named. @group and @instance_id (may be NULL) only for consumers. */

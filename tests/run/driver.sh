@@ -8,10 +8,10 @@ BUILD=$2/build
 FAKES=$2/fakes
 shift 2
 mkdir -p "$BUILD" "$FAKES"
-for name in decnet-broker decnet-ttp decnetctl; do
+for name in decnet-broker decnet-ttp decnetctl java kcat; do
     ln -sf "$TOP/tests/run/fake_program.sh" "$FAKES/$name"
 done
-for part in common processes packages build private postgres environment demo tests tools; do
+for part in common processes packages build private postgres kafka environment demo tests tools; do
     # shellcheck source=/dev/null
     . "$TOP/scripts/$part.sh"
 done
@@ -19,6 +19,8 @@ done
 packages_ensure() { :; }
 build_programs() { :; }
 program() { printf '%s' "$FAKES/$1"; }
+kafka_ensure() { :; }
+PATH=$FAKES:$PATH # java and kcat: a Kafka that only listens
 
 command=$1
 shift

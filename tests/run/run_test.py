@@ -95,6 +95,54 @@ def kept_is_added_to_and_stopped(place):
     expect(place.run("env")[0] == 1, "env after stop")
 
 
+def demo_on_kafka_runs_a_group_and_leaves_nothing(place):
+    status, out, err = place.run("demo", "--kafka", "--json", place.log)
+    expect(status == 0 and json.loads(out)["lines"] == 3, out, err)
+    expect("Apache Kafka" in err and "37 created" in err, err)
+    expect(not place.left(), place.left())
+    status, _, err = place.run("demo", "--kafka", place.log, FAKE_WORKER_FAILS="1", FAKE_SECONDS="30")
+    expect(status == 1 and "a broken rule" in err and not place.left(), status, err, place.left())
+
+
+def kept_on_kafka_has_two_workers(place):
+    expect(place.run("demo", "--kafka", "--keep", place.log)[0] == 0)
+    workers = [p for p in place.left() if "decnet-ttp" in p or "sleep 1000" in p]
+    expect(len(workers) == 2, place.left())
+    status, out, err = place.run("demo", "--keep", "--json", place.log)
+    expect(status == 0 and json.loads(out)["lines"] == 6 and "kept by an earlier run" in err, err)
+    expect(place.run("stop")[0] == 0 and not place.left(), place.left())
+    expect(place.run("demo", "--keep", place.log)[0] == 0)
+    status, _, err = place.run("demo", "--kafka", "--keep", place.log)
+    expect(status == 1 and "uses the embedded broker" in err, err)
+    expect(place.run("stop")[0] == 0 and not place.left(), place.left())
+
+
+def kafka_starts_once_and_stops(place):
+    expect(place.run("kafka", "status")[0] == 1, "nothing runs yet")
+    status, line, err = place.run("kafka", "start")
+    expect(status == 0 and line.startswith("kafka.bootstrap.servers = 127.0.0.1:"), line, err)
+    for command in ("start", "status"):
+        expect(place.run("kafka", command)[:2] == (0, line), command, "again")
+    status, _, err = place.run("demo", place.log)
+    expect(status == 0 and "removing" not in err, "a demo beside it:", err)
+    expect(place.run("kafka", "status")[:2] == (0, line), "after the demo")
+    expect(place.run("kafka", "stop")[0] == 0 and not place.left(), place.left())
+    expect(place.run("kafka", "stop")[0] == 0, "stop when nothing runs")
+    expect(place.run("kafka", "begin")[0] == 64 and place.run("kafka")[0] == 64, "wrong words")
+
+
+def kafka_that_fails_or_dies_leaves_nothing(place):
+    status, out, err = place.run("kafka", "start", FAKE_KAFKA_FAILS="1")
+    expect(status == 1 and out == "" and "a broken property" in err and not place.left(), err, place.left())
+    expect(place.run("kafka", "start")[0] == 0)
+    (processes,) = place.tmp.glob("decnet-*/processes")
+    os.kill(int(processes.read_text().split()[0]), signal.SIGKILL)
+    status, out, err = place.run("kafka", "start")
+    expect(status == 0 and "left by a run that was killed" in err, err)
+    expect(len(list(place.tmp.glob("decnet-*"))) == 1, place.left())
+    expect(place.run("kafka", "stop")[0] == 0 and not place.left(), place.left())
+
+
 def signals_leave_nothing(place):
     moments = ((signal.SIGINT, 0.3), (signal.SIGTERM, 0.8), (signal.SIGINT, 1.3), (signal.SIGHUP, 1.8), (signal.SIGTERM, 3))
     for number, delay in moments: # from before the first process until the log is being read
@@ -140,7 +188,9 @@ def odd_folders_for_temporary_files(place):
 
 
 CASES = (demo_prints_one_object_and_leaves_nothing, standard_input_reaches_the_ingester, a_worker_that_ends_fails_the_demo,
-         a_file_that_is_not_there_fails_at_once, kept_is_added_to_and_stopped, signals_leave_nothing,
+         a_file_that_is_not_there_fails_at_once, kept_is_added_to_and_stopped, demo_on_kafka_runs_a_group_and_leaves_nothing,
+         kept_on_kafka_has_two_workers, kafka_starts_once_and_stops, kafka_that_fails_or_dies_leaves_nothing,
+         signals_leave_nothing,
          the_next_start_cleans_up_after_a_kill, two_at_once_do_not_disturb_each_other, odd_folders_for_temporary_files)
 
 
@@ -157,6 +207,7 @@ def main():
                 print("\n".join(f"# {line}" for line in f"{type(fault).__name__}: {fault}".splitlines()))
                 result = "not ok"
             place.run("stop")
+            place.run("kafka", "stop")
         print(f"{result} {number} - {case.__name__}", flush=True)
 
 
