@@ -369,7 +369,7 @@ Test(listings, find_who_is_meant, .init = setup, .fini = teardown, .timeout = 60
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         TagScope scope;
         expect_ok(tag_scope_find(repo, arena, str_from(cases[i].word), &scope));
-        cr_expect_eq(scope.kind, cases[i].kind, "%s", cases[i].word);
+        cr_expect_eq((int)scope.kind, cases[i].kind, "%s", cases[i].word);
         cr_expect(!cases[i].name || str_eq_cstr(scope.name, cases[i].name), "%s: " STR_FMT, cases[i].word,
                   STR_ARG(scope.name));
     }

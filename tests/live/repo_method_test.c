@@ -30,7 +30,7 @@ static void teardown(void)
 }
 
 /* Single quotes stand for double ones, so that JSON reads well in C. */
-static Str quoted(Buf *buf, const char *fmt, va_list args)
+printf_like(2, 0) static Str quoted(Buf *buf, const char *fmt, va_list args)
 {
     char *text = NULL;
     cr_assert_geq(vasprintf(&text, fmt, args), 0);
@@ -41,7 +41,7 @@ static Str quoted(Buf *buf, const char *fmt, va_list args)
     return buf_str(buf);
 }
 
-static int call_with(Repo *on, const char *method, const char *fmt, va_list args, Buf *result)
+printf_like(3, 0) static int call_with(Repo *on, const char *method, const char *fmt, va_list args, Buf *result)
 {
     cleanup(buf_free) Buf text = {0};
     cleanup(json_putp) json_object *params = json_parse(quoted(&text, fmt, args));
