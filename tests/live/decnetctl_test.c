@@ -11,12 +11,13 @@
 static char *conninfo, *out_path, *err_path;
 static char *out, *err; /* of the last run */
 
-static void prepare(void)
+/* @role NULL: as the owner of the schema. */
+static void prepare(const char *role)
 {
     cleanup(freep) char *folder = harness_folder();
     out_path = harness_path(folder, "out");
     err_path = harness_path(folder, "err");
-    conninfo = harness_pg_conninfo();
+    conninfo = role ? harness_pg_conninfo_as(role) : harness_pg_conninfo();
 }
 
 static void forget(void)
@@ -29,13 +30,13 @@ static void forget(void)
 static void setup(void)
 {
     harness_pg_start();
-    prepare();
+    prepare("decnet_admin");
 }
 
 static void setup_empty(void)
 {
     harness_pg_start_empty();
-    prepare();
+    prepare(NULL);
 }
 
 static void teardown(void)
@@ -47,7 +48,7 @@ static void teardown(void)
 static void setup_with_broker(void)
 {
     rig_start();
-    prepare();
+    prepare("decnet_admin");
 }
 
 static void teardown_with_broker(void)
