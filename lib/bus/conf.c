@@ -32,7 +32,7 @@ static const Setting consumer_defaults[] = {
  * librdkafka refuses these. */
 static const Setting classic_group[] = {
     {"session.timeout.ms", "10000"},
-    {"heartbeat.interval.ms", "1000"}, /* a join or leave is noticed by the others with their next heartbeat */
+    {"heartbeat.interval.ms", "300"}, /* others notice a join or leave with their next heartbeat */
     {"partition.assignment.strategy", "cooperative-sticky"},
 };
 
@@ -52,6 +52,7 @@ static const Setting admin_fixed[] = {{"enable.idempotence", "false"}, {"log.que
 static const Setting consumer_fixed[] = {
     {"enable.auto.commit", "false"},       {"enable.auto.offset.store", "false"}, {"auto.offset.reset", "error"},
     {"isolation.level", "read_committed"}, {"enable.partition.eof", "false"},     {"log.queue", "true"},
+    {"statistics.interval.ms", "1000"}, /* group.c learns from them when it may commit a hint */
 };
 
 static const Setting producer_fixed[] = {
