@@ -35,12 +35,15 @@ def program(name):
     return os.environ[f"DECNET_{name}_PROGRAM"]
 
 
-def wait_until(condition, what, timeout_s=WAIT_S):
+def wait_until(condition, what, timeout_s=WAIT_S, program=None):
+    """@program is what makes it come true: no need to wait once it has ended."""
     end = time.monotonic() + timeout_s
     while time.monotonic() < end:
+        was_running = not program or program.running()
         value = condition()
         if value:
             return value
+        expect(was_running, f"{what} did not happen:", program and program.err[-2000:])
         time.sleep(0.02)
     raise AssertionError(f"{what} did not happen within {timeout_s} s")
 
@@ -56,6 +59,7 @@ class Program:
     def __init__(self, lab, name, argv, env, stdin=None):
         self.name = name
         lab.n_programs += 1
+        lab.programs.append(self)
         self.base = lab.folder / f"{lab.n_programs:03d}-{name}"
         self.out_path, self.err_path = self.base.with_suffix(".out"), self.base.with_suffix(".err")
         with open(self.out_path, "wb") as out, open(self.err_path, "wb") as err:
@@ -164,6 +168,7 @@ class Lab:
         self.server = server or os.environ["DECNET_TEST_PG"]
         self.database = f"{name}_{os.getpid()}"
         self.n_programs = 0
+        self.programs = []
         self.broker = self.address = None
         self.clean = {k: v for k, v in os.environ.items() if not k.startswith(("DECNET_", "PG"))}
         self.psql("dbname=postgres", f'CREATE DATABASE "{self.database}"')
@@ -271,8 +276,11 @@ class Lab:
         return self.ctl("dump").out
 
     def wipe(self):
-        """An empty database and an empty broker."""
-        self.broker_stop()
+        """An empty database and an empty broker; what a failed case left running ends."""
+        for left in self.programs:
+            left.process.kill()
+            left.process.wait()
+        self.programs = []
         self.sql("DO $$ BEGIN EXECUTE (SELECT 'TRUNCATE ' || string_agg(quote_ident(tablename), ', ') || ' CASCADE'"
                  " FROM pg_tables WHERE schemaname = 'decnet' AND tablename <> 'schema_version'); END $$")
         self.broker_start()

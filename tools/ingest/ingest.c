@@ -494,7 +494,8 @@ static int read_missed(Ingest *g, const char *real, const char *rotated)
         free(siblings[i]);
     }
     free(siblings);
-    qsort(files, n, files ? sizeof(*files) : 1, by_time);
+    if (n > 0)
+        qsort(files, n, sizeof(*files), by_time);
     for (size_t i = 0; r == 0 && i < n; i++) {
         if (files[i].first_us > after_us && (until_us == TIME_NONE || files[i].first_us <= until_us)) {
             log_notice("missed", "%s was never read: reading it first", files[i].path);
