@@ -289,7 +289,7 @@ int bus_consumer_seek(BusConsumer *consumer, const BusPosition *position, int ti
 int bus_consumer_watermarks(BusConsumer *consumer, BusWatermarks *marks, size_t n, int timeout_ms) must_check;
 
 /* Tell the broker where the group stands. A hint for lag monitors only: asynchronous, failures are ignored, nothing is
- * ever read back from it. */
+ * ever read back from it. A member of a group sends it at the next moment when its group is at rest. */
 void bus_consumer_commit_hint(BusConsumer *consumer, const BusPosition *positions, size_t n);
 
 /* The id of the cluster, borrowed, asked for once. Returns 0 or BUS_E_AWAY. */

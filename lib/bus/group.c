@@ -6,9 +6,10 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "base/time.h"
 
-enum { FIRST_ASSIGNMENT_MS = 5000, POLL_MS = 50 };
+enum { FIRST_ASSIGNMENT_MS = 5000, POLL_MS = 50, STALE_US = 50000 };
 
 static bool is_cooperative(rd_kafka_t *rk)
 {
@@ -43,6 +44,7 @@ static void remember(BusConsumer *c, BusMove move, const rd_kafka_topic_partitio
     size_t prefix = strlen(c->prefix);
 
     bus_group_free(&c->group);
+    bus_group_hint(c, NULL);
     c->group.partitions = calloc((size_t)list->cnt + 1, sizeof(*c->group.partitions));
     if (!c->group.partitions)
         abort();
@@ -70,6 +72,37 @@ void bus_group_on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t err, rd_kafka_to
         (void)!bus_consumer_answer(c, NULL, 0);
 }
 
+void bus_group_hint(BusConsumer *c, rd_kafka_topic_partition_list_t *list)
+{
+    bus_list_freep(&c->group.hint);
+    c->group.hint = list;
+}
+
+static void send_hint(BusConsumer *c)
+{
+    if (c->group.hint)
+        rd_kafka_commit(c->rk, c->group.hint, 1);
+    bus_group_hint(c, NULL);
+}
+
+/* A commit must not be under way while the group forms a new generation: it waits behind the request to join, comes to
+ * the coordinator with the old generation, and librdkafka then takes the whole assignment for lost (all releases up to
+ * now). Only the statistics tell of such a time, as it begins long before the rebalance callback. What is left is the
+ * time between two lines of this function and the library's. */
+int bus_group_on_stats(rd_kafka_t *rk, char *json, size_t bytes, void *opaque)
+{
+    BusConsumer *c = opaque;
+    int64_t at_us = 0;
+
+    if (!c->group.hint || c->group.move != BUS_MOVE_NONE)
+        return 0;
+    cleanup(json_putp) json_object *stats = json_parse((Str){json, bytes});
+    bool fresh = json_get_int(stats, "ts", &at_us) && clock_monotonic_us() - at_us < STALE_US;
+    if (fresh && str_eq_cstr(json_get_str(json_get_object(stats, "cgrp"), "join_state"), "steady"))
+        send_hint(c);
+    return 0; /* the library frees the text */
+}
+
 BusRebalance bus_consumer_rebalance(const BusConsumer *c)
 {
     return (BusRebalance){c->group.move, c->group.partitions, c->group.n};
@@ -87,12 +120,15 @@ static void add_partitions(BusConsumer *c, const BusPosition *positions, size_t 
                                                           .offsets = bus_offsets_from(positions[i].offset)};
 }
 
+/* A partition that is paused when it is given up would still be so when it comes back: they go flowing. */
 static void remove_partitions(BusConsumer *c, const BusPosition *positions, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         BusPartition *p = bus_partition_find(c, positions[i].topic, positions[i].partition);
-        if (p)
+        if (p) {
+            (void)!bus_flow_change(c, p, 1, false);
             *p = c->partitions[--c->n_partitions];
+        }
     }
     c->last = 0;
 }
@@ -108,6 +144,7 @@ static int assign(BusConsumer *c, const BusPosition *positions, size_t n)
         err = error ? rd_kafka_error_code(error) : 0;
         rd_kafka_error_destroy(error);
     } else { /* an eager assignor gives the whole assignment anew */
+        (void)!bus_consumer_resume_all(c);
         c->n_partitions = 0;
         err = rd_kafka_assign(c->rk, list);
     }
@@ -179,6 +216,7 @@ bool bus_group_leave(BusConsumer *c)
     c->group.closing = true;
     if (c->group.move != BUS_MOVE_NONE)
         answer_anyhow(c);
+    send_hint(c); /* from here on nothing can be lost by it */
     rd_kafka_consumer_close(c->rk);
     return true;
 }

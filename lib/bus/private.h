@@ -55,6 +55,7 @@ typedef struct BusPartition {
     int32_t id;
     rd_kafka_topic_t *rkt; /* librdkafka's handle in the messages of this partition, for comparison only */
     BusOffsets offsets;
+    bool paused;
 } BusPartition;
 
 /* A move of the group that waits for its answer. */
@@ -64,6 +65,7 @@ typedef struct BusGroup {
     BusMove move;
     BusPosition *partitions;
     size_t n;
+    rd_kafka_topic_partition_list_t *hint; /* positions to commit at the next quiet moment, or NULL */
 } BusGroup;
 
 struct BusConsumer {
@@ -84,10 +86,15 @@ struct BusConsumer {
 void bus_list_freep(rd_kafka_topic_partition_list_t **p);
 rd_kafka_topic_partition_t *bus_list_add(BusConsumer *c, rd_kafka_topic_partition_list_t *list, const BusTopic *topic,
                                          int32_t partition);
+/* Stop or go on for @n of the partitions of @c, those that do not so already. 0 or a negative errno. */
+int bus_flow_change(BusConsumer *c, BusPartition *partitions, size_t n, bool pause);
 BusPartition *bus_partition_find(BusConsumer *c, const BusTopic *topic, int32_t id);
 
 void bus_group_on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t err, rd_kafka_topic_partition_list_t *list,
                             void *opaque);
+int bus_group_on_stats(rd_kafka_t *rk, char *json, size_t bytes, void *opaque);
+/* Keep @list, which is taken over, until the group is at rest. */
+void bus_group_hint(BusConsumer *c, rd_kafka_topic_partition_list_t *list);
 /* Close the membership. False when the client must not be destroyed (see group.c). */
 bool bus_group_leave(BusConsumer *c);
 void bus_group_free(BusGroup *group);
