@@ -65,8 +65,9 @@ void bus_consumer_close(BusConsumer *c)
         rd_kafka_queue_io_event_enable(c->queue, -1, NULL, 0);
         rd_kafka_queue_destroy(c->queue);
     }
-    /* Ending a consumer that the library gave up takes for ever in 2.0.2: it is left alone. */
-    if (c->rk && !c->link.broken && bus_group_leave(c)) /* the group is left, or there is none to leave */
+    /* Ending a consumer that the library gave up takes for ever in 2.0.2: left alone, it ends with the process. */
+    bool stuck = c->link.broken || (c->link.away && c->hinted); /* a commit without answer holds the end for 10 s */
+    if (c->rk && !stuck && bus_group_leave(c))                  /* the group is left, or there is none to leave */
         rd_kafka_destroy_flags(c->rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
     if (c->fd >= 0)
         close(c->fd);
@@ -552,10 +553,12 @@ int bus_consumer_watermarks(BusConsumer *c, BusWatermarks *marks, size_t n, int 
 void bus_consumer_commit_hint(BusConsumer *c, const BusPosition *positions, size_t n)
 {
     cleanup(bus_list_freep) rd_kafka_topic_partition_list_t *list = list_of(c, positions, n);
-    if (n && c->group.member)
+    if (n && c->group.member) {
         bus_group_hint(c, TAKE_PTR(list));
-    else if (n)
+    } else if (n && !c->link.away) {
         rd_kafka_commit(c->rk, list, 1);
+        c->hinted = true;
+    }
 }
 
 int bus_consumer_cluster_id(BusConsumer *c, int timeout_ms, const char **ret)

@@ -79,6 +79,7 @@ struct BusConsumer {
     BusPosition overtaken;
     BusConsumerStats stats;
     char *cluster_id;
+    bool hinted; /* a commit may wait for its answer */
     BusGroup group;
     BusError error;
 };
