@@ -127,6 +127,46 @@ static void bind_sessions(Args *args, const StoredSession *rows, const UuidOrder
     }
 }
 
+SessionMark session_mark(const StoredSession *row)
+{
+    return (SessionMark){.sid = row->sid,
+                         .last_event_us = row->last_event_at_us,
+                         .ended_us = row->ended_at_us,
+                         .steps =
+                             row->commands + row->artifacts + row->forwards + row->login_attempts + row->parts_sent};
+}
+
+int sessions_check(Repo *repo, const SessionMark *marks, size_t n)
+{
+    static const Statement check = {
+        .name = "sessions_check",
+        .shape = SHAPE_ROW,
+        .sql = "SELECT count(*) FROM unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[], $4::int8[])"
+               "  AS m (sid, last_event, ended, steps) JOIN attacker_session s ON s.sid = m.sid"
+               " WHERE s.last_event_at IS DISTINCT FROM m.last_event OR s.ended_at IS DISTINCT FROM m.ended"
+               "  OR s.commands::int8 + s.artifacts + s.forwards + s.login_attempts + s.parts_sent <> m.steps"};
+    cleanup(args_free) Args args = {0};
+    cleanup(pgresult_freep) PGresult *result = NULL;
+
+    if (n == 0)
+        return 0;
+    ArgArray *sid = arg_array(&args, PG_UUID), *last = arg_array(&args, PG_TIMESTAMPTZ),
+             *ended = arg_array(&args, PG_TIMESTAMPTZ), *steps = arg_array(&args, PG_INT8);
+    for (size_t i = 0; i < n; i++) {
+        array_uuid(sid, &marks[i].sid);
+        array_time(last, marks[i].last_event_us);
+        array_time(ended, marks[i].ended_us);
+        array_int8(steps, marks[i].steps);
+    }
+    int r = repo_exec(repo, &check, &args, &result);
+    if (r == 0 && res_int(result, 0, 0) > 0) {
+        r = repo_fail(repo, REPO_E_FENCED, check.name, "%lld sessions are not as this ingester left them",
+                      (long long)res_int(result, 0, 0));
+        repo_hint(repo, "another ingester reads lines of the same sessions: stop one of the two");
+    }
+    return r;
+}
+
 int sessions_upsert(Repo *repo, const StoredSession *rows, size_t n)
 {
     static const Statement upsert = {

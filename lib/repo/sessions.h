@@ -31,6 +31,17 @@ int sessions_read(Repo *repo, Arena *arena, const Uuid *sids, size_t n, StoredSe
 int sessions_pending(Repo *repo, Arena *arena, Str source_id, StoredSession **ret_rows, size_t *ret_n) must_check;
 int sessions_upsert(Repo *repo, const StoredSession *rows, size_t n) must_check;
 
+/* Tells one state of a row from another: every line of a session changes it. */
+typedef struct SessionMark {
+    Uuid sid;
+    int64_t last_event_us, ended_us;
+    int64_t steps; /* sum of its counts, which only grow */
+} SessionMark;
+SessionMark session_mark(const StoredSession *row);
+/* REPO_E_FENCED when a row exists and is not as its mark says: another ingester wrote it. Rows that are gone (their
+ * attacker was deleted) are fine. After logs_lock_and_compare() in the same transaction, which keeps others out. */
+int sessions_check(Repo *repo, const SessionMark *marks, size_t n) must_check;
+
 typedef struct StoredCommand {
     Uuid sid;
     int64_t ordinal, ts_us;

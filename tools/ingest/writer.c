@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/limits.h"
+#include "ingest/stored.h"
 #include "repo/attackers.h"
 #include "repo/captures.h"
 #include "repo/logs.h"
@@ -25,6 +26,7 @@ struct Writer {
     Assembly *assembly;
     Arena *arena; /* of one attempt */
     Arena *lines; /* of one chunk: what assembly_line() said of each */
+    Stored *stored;
     /* of the chunk at hand */
     Chunk *chunk;
     bool applied; /* the assembly has eaten the chunk; a further attempt only writes again */
@@ -39,7 +41,12 @@ Writer *writer_new(Repo *repo, Outbox *outbox, Assembly *assembly)
     Writer *w = calloc(1, sizeof(*w));
     if (!w)
         abort();
-    *w = (Writer){.repo = repo, .outbox = outbox, .assembly = assembly, .arena = arena_new(), .lines = arena_new()};
+    *w = (Writer){.repo = repo,
+                  .outbox = outbox,
+                  .assembly = assembly,
+                  .arena = arena_new(),
+                  .lines = arena_new(),
+                  .stored = stored_new()};
     return w;
 }
 
@@ -49,6 +56,7 @@ void writer_free(Writer *w)
         return;
     arena_free(w->arena);
     arena_free(w->lines);
+    stored_free(w->stored);
     free(w);
 }
 
@@ -136,6 +144,7 @@ static int restore_one(Writer *w, const StoredSession *stored)
         for (size_t i = 0; i < n; i++)
             texts[have++] = commands[i].command;
     }
+    stored_note(w->stored, stored);
     assembly_restore(w->assembly, &row);
     for (size_t i = 0; i < have; i++)
         assembly_restore_command(w->assembly, &row, texts[i]);
@@ -215,6 +224,17 @@ static int apply_lines(Writer *w)
         c->flush_again = assembly_flush(w->assembly, FLUSH_SESSIONS);
     w->applied = true;
     return 0;
+}
+
+/* Nobody else may have written the rows that are about to be written from memory. */
+static int check_sessions(Writer *w, const Effects *fx)
+{
+    SessionMark *marks = arena_calloc(w->arena, fx->sessions.n + 1, sizeof(*marks));
+    size_t n = 0;
+
+    for (size_t i = 0; i < fx->sessions.n; i++)
+        n += stored_mark(w->stored, &fx->sessions.items[i].sid, &marks[n]);
+    return sessions_check(w->repo, marks, n);
 }
 
 static int by_ip(const void *a, const void *b)
@@ -575,7 +595,8 @@ static int attempt(Repo *repo, void *arg)
     if (r != 0)
         return r;
     const Effects *fx = assembly_effects(w->assembly);
-    r = know_attackers(w, fx);
+    r = check_sessions(w, fx);
+    r = r ? r : know_attackers(w, fx);
     r = r ? r : write_logs(w, fx);
     r = r ? r : write_attackers(w, fx);
     r = r ? r : write_sessions(w, fx);
@@ -614,6 +635,16 @@ static int settle_doubt(Writer *w, bool *ret_committed)
     return r;
 }
 
+static void note_stored(Writer *w, const Effects *fx)
+{
+    arena_reset(w->arena);
+    for (size_t i = 0; i < fx->sessions.n; i++) {
+        StoredSession row = session_to_row(w->arena, &fx->sessions.items[i], &(Uuid){0}, w->chunk->source_id);
+        stored_note(w->stored, &row);
+    }
+    stored_settle(w->stored, assembly_open_sessions(w->assembly));
+}
+
 int writer_store(Writer *w, Chunk *chunk)
 {
     bool committed = false;
@@ -626,6 +657,7 @@ int writer_store(Writer *w, Chunk *chunk)
     }
     if (r != 0)
         return r;
+    note_stored(w, assembly_effects(w->assembly));
     outbox_committed(w->outbox);
     assembly_forget_effects(w->assembly);
     arena_reset(w->lines);
