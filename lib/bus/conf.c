@@ -353,28 +353,29 @@ void bus_link_error(BusLink *link, rd_kafka_t *rk, int err, const char *reason)
     if (err == RD_KAFKA_RESP_ERR__FATAL) {
         link->broken = true;
         rd_kafka_fatal_error(rk, link->reason, sizeof(link->reason));
-        rd_kafka_yield(rk);
-        return;
-    }
-    if (err != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) {
+    } else if (err == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) {
+        bus_link_down(link);
+    } else {
         snprintf(link->reason, sizeof(link->reason), "%s", reason);
-        return;
+        link->suspect = true;
     }
-    bus_link_down(link);
     rd_kafka_yield(rk); /* let the poll under way return, so that the loop hears of it now */
 }
 
 void bus_link_probe(BusLink *link, rd_kafka_t *rk)
 {
-    enum { PROBE_MS = 100 };
+    enum { FIRST_PROBE_MS = 300, PROBE_MS = 100 };
     const struct rd_kafka_metadata *metadata = NULL;
 
-    if (!link->away || clock_monotonic_us() < link->next_probe_us)
+    if (!(link->away || link->suspect) || clock_monotonic_us() < link->next_probe_us)
         return;
-    if (rd_kafka_metadata(rk, 0, NULL, &metadata, PROBE_MS) == RD_KAFKA_RESP_ERR_NO_ERROR) {
+    if (rd_kafka_metadata(rk, 0, NULL, &metadata, link->away ? PROBE_MS : FIRST_PROBE_MS) == 0) {
         rd_kafka_metadata_destroy(metadata);
         link->away = link->news = false;
+    } else {
+        bus_link_down(link);
     }
+    link->suspect = false;
     link->next_probe_us = clock_monotonic_us() + US_PER_S;
 }
 

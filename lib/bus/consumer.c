@@ -484,9 +484,9 @@ int bus_consumer_poll(BusConsumer *c, int timeout_ms, BusRecord **ret)
     *ret = NULL;
     if (c->group.news)
         return take_news(c);
-    bus_link_probe(&c->link, c->rk);
     do {
-        rd_kafka_message_t *m = next_message(c, timeout_ms);
+        bus_link_probe(&c->link, c->rk);
+        rd_kafka_message_t *m = next_message(c, c->link.news ? 0 : timeout_ms);
         int r = 0;
 
         if (!m && c->group.news)

@@ -32,8 +32,10 @@ rd_kafka_t *bus_client_new(rd_kafka_type_t type, rd_kafka_conf_t *conf, char **r
 
 /* --- the state of the connection --- */
 
-/* librdkafka tells when the last broker went away, but not when one is back: while away we ask once a second. */
+/* librdkafka tells of each connection that breaks. It often tells when the last broker went away (not while a coordinator
+ * is being looked for), and never when one is back: so we ask, when a connection broke and once a second while away. */
 typedef struct BusLink {
+    bool suspect;    /* a connection broke: is anybody left? */
     bool away, news; /* news: the outage was noticed and not yet reported */
     int64_t next_probe_us;
     char reason[256]; /* the last thing that went wrong with a connection */

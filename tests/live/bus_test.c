@@ -479,7 +479,7 @@ Test(bus, consumer_tells_that_the_broker_is_away, .init = start, .fini = stop)
     assign_one(c, 0);
     expect_offsets(c, 0, 10);
     cr_assert_not(bus_consumer_is_away(c));
-    cr_assert_eq(kill(broker.pid, SIGSTOP), 0);
+    harness_freeze(broker.pid);
     bus_consumer_commit_hint(c, &position, 1); /* will never be answered */
     cr_assert_eq(harness_end(broker.pid, SIGKILL, WAIT_MS), 128 + SIGKILL);
     int64_t start_us = clock_monotonic_us();
@@ -531,7 +531,7 @@ Test(bus, recovers_when_a_stopped_broker_goes_on, .init = start, .fini = stop)
 
     send_text(p, sessions, key, "x");
     cr_assert_eq(bus_producer_flush(p, WAIT_MS), 0);
-    cr_assert_eq(kill(broker.pid, SIGSTOP), 0);
+    harness_freeze(broker.pid);
     send_text(p, sessions, key, "y");
     cr_assert_eq(bus_producer_flush(p, 50), BUS_E_TIMEOUT);
     cr_assert_eq(bus_producer_outstanding(p), 1);

@@ -155,6 +155,13 @@ int harness_end(pid_t pid, int signal, int timeout_ms)
     return harness_wait(pid, timeout_ms);
 }
 
+void harness_freeze(pid_t pid)
+{
+    int status = 0;
+    cr_assert_eq(kill(pid, SIGSTOP), 0);
+    cr_assert(waitpid(pid, &status, WUNTRACED) == pid && WIFSTOPPED(status), "%d does not stop", (int)pid);
+}
+
 int harness_run(const HarnessProgram *program, int timeout_ms)
 {
     pid_t pid = harness_spawn(program);

@@ -26,6 +26,8 @@ pid_t harness_spawn(const HarnessProgram *program);
 int harness_wait(pid_t pid, int timeout_ms);
 /* Send @signal, then harness_wait(). */
 int harness_end(pid_t pid, int signal, int timeout_ms);
+/* SIGSTOP, and back only when all of it stands still; SIGCONT lets it go on. */
+void harness_freeze(pid_t pid);
 /* Spawn and wait; a program that does not end in time is killed and fails the test. */
 int harness_run(const HarnessProgram *program, int timeout_ms);
 
