@@ -129,7 +129,7 @@ Test(ttp_vectors, usage)
     Output out = run("");
     expect(&out, 2, "Usage: decnet-vectors");
     out = run("--no-such-option x");
-    expect(&out, 2, "no-such-option");
+    expect(&out, 2, "no_such_option");
     out = run("--help");
     expect(&out, 0, "--rules-path");
 }
