@@ -225,8 +225,8 @@ class KafkaLab(Lab):
             return self.shares(workers, topic) == wanted
         try:
             wait_until(done, "even shares", timeout_s)
-        except AssertionError:
-            raise AssertionError(f"shares {self.shares(workers, topic)} instead of {wanted}") from None
+        except AssertionError as e:
+            raise AssertionError(f"shares {self.shares(workers, topic)} instead of {wanted}; {e}") from None
 
     def now(self):
         return self.value("SELECT extract(epoch FROM clock_timestamp())::float8 AS t")
