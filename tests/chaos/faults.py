@@ -4,6 +4,7 @@ import gzip
 import os
 import signal
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
@@ -22,9 +23,7 @@ class Server:
 
     def __init__(self):
         self.bin = sorted(Path("/usr/lib/postgresql").glob("*/bin"))[-1]
-        self.folder = Path(subprocess.run(["mktemp", "-d", str(lab.folder.parent / "pg-XXXXXX")], capture_output=True, text=True,
-                                          check=True).stdout.strip())
-        lab.folder.parent.chmod(0o711)
+        self.folder = Path(tempfile.mkdtemp(prefix="pg-", dir=lab.folder.parent))
         if os.geteuid() == 0:
             subprocess.run(["chown", "postgres:", self.folder], check=True)
         subprocess.run([*self.user(), self.bin / "initdb", "-D", self.folder / "d", "-U", "postgres", "--auth=trust",

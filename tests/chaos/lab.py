@@ -164,7 +164,7 @@ class Lab:
     """One database and one broker at a time; wipe() makes both new for the next case."""
 
     def __init__(self, name, server=None, migrate=True):
-        self.folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=os.environ.get("DECNET_TEST_TMP")))
+        self.folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=os.environ["DECNET_TEST_TMP"]))
         self.server = server or os.environ["DECNET_TEST_PG"]
         self.database = f"{name}_{os.getpid()}"
         self.n_programs = 0
