@@ -536,10 +536,31 @@ static int query_offsets(BusConsumer *c, const BusWatermarks *marks, size_t n, i
     return 0;
 }
 
+/* A group may give us partitions that were added just now and that this client has not heard of: it asks for the topics
+ * anew, a few times, before it believes that there is no such partition. */
+static int query_lows(BusConsumer *c, const BusWatermarks *marks, size_t n, int timeout_ms,
+                      rd_kafka_topic_partition_list_t **ret)
+{
+    enum { TRIES = 20, PAUSE_US = 100000 };
+    int r = BUS_E_NO_TOPIC;
+
+    for (int i = 0; r == BUS_E_NO_TOPIC && i < TRIES; i++) {
+        if (i > 0) {
+            cleanup(metadata_freep) const struct rd_kafka_metadata *m = NULL;
+            usleep(PAUSE_US);
+            int asked = fetch_metadata(c, "looking for new partitions", timeout_ms, &m);
+            if (asked != 0)
+                return asked;
+        }
+        r = query_offsets(c, marks, n, BUS_OFFSET_BEGINNING, timeout_ms, ret);
+    }
+    return r;
+}
+
 int bus_consumer_watermarks(BusConsumer *c, BusWatermarks *marks, size_t n, int timeout_ms)
 {
     cleanup(bus_list_freep) rd_kafka_topic_partition_list_t *low = NULL, *high = NULL;
-    int r = n ? query_offsets(c, marks, n, BUS_OFFSET_BEGINNING, timeout_ms, &low) : 0;
+    int r = n ? query_lows(c, marks, n, timeout_ms, &low) : 0;
 
     if (r == 0 && n)
         r = query_offsets(c, marks, n, BUS_OFFSET_END, timeout_ms, &high);
