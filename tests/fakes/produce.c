@@ -13,7 +13,8 @@ static int n_refused;
 
 static void delivered(void *arg, void *opaque, int err)
 {
-    n_refused += err != 0;
+    if (err != 0 && n_refused++ == 0)
+        fprintf(stderr, "decnet-produce: a record was not delivered: %s\n", bus_outcome_name(err));
 }
 
 static Str value_of(json_object *line)
@@ -50,6 +51,7 @@ static bool send_line(BusProducer *producer, Str text)
     while (topic && (r = bus_producer_send(producer, topic, json_get_str(line, "key"), value_of(line), headers, n,
                                            NULL)) == BUS_E_FULL)
         bus_producer_poll(producer, 100);
+    bus_producer_poll(producer, 0);
     if (r != 0)
         fprintf(stderr, "decnet-produce: cannot send " STR_FMT "\n", STR_ARG(text_clip(text, 200)));
     return r == 0;
