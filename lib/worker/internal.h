@@ -159,7 +159,7 @@ bool leader_is(const Leader *l);
 /* --- http.c --- */
 int http_start(Worker *w, Http **ret);
 void http_stop(Http *h);
-/* Answers what is there and ends connections that say nothing; without it 16 of them would shut the door for ever. */
+/* Answers what is there, and ends connections that have said nothing for 10 s: at the limit of 16 nothing else would. */
 void http_serve(Http *h);
 
 /* --- loop.c --- */

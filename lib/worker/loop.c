@@ -473,6 +473,8 @@ int loop_run(Worker *w)
     }
     if (r == -ECANCELED)
         r = 0;
+    if (r == 0 && done) /* the last batch may have been the one too many */
+        r = breaker_check(w);
     if (r == 0 && done)
         say_deferred(w);
     return r == 0 ? drain(w) : r;
