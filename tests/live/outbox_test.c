@@ -317,6 +317,26 @@ Test(outbox, a_closed_gate_holds_events_back_in_order, .init = start, .fini = st
     cr_assert_eq(gate.open_for, 97, "an event went through the gate twice");
 }
 
+static bool small_ones(void *arg, const BusTopic *topic, Str key, size_t bytes)
+{
+    const bool *open = arg;
+    return *open || bytes < 1000;
+}
+
+Test(outbox, nothing_overtakes_what_the_gate_holds_back, .init = start, .fini = stop)
+{
+    cleanup(outbox_freep) Outbox *o = open_outbox();
+    bool open = false;
+
+    outbox_set_gate(o, small_ones, &open);
+    commit_events(o, 0, 1, 5000);
+    commit_events(o, 1, 3, 0);
+    expect_published(o, 0);
+    open = true;
+    cr_assert_eq(outbox_drain(o, repo, WAIT_MS), 0);
+    expect_in_order(4);
+}
+
 /* --- the broker --- */
 
 Test(outbox, events_wait_for_a_broker_that_does_not_answer, .init = start, .fini = stop)

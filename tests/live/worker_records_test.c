@@ -462,6 +462,18 @@ Test(records, a_fifth_of_dead_letters_is_just_borne, .init = rig_start, .fini = 
     cr_assert_eq(harness_sql_int("SELECT count(*) FROM group_pause"), 0);
 }
 
+Test(records, the_breaker_trips_in_the_last_batch_of_once_too, .init = rig_start, .fini = rig_stop)
+{
+    Fake f;
+    for (int i = 0; i < 201; i++)
+        rig_send("192.0.2.50", "\"refuse\":true");
+    rig_flush();
+    cr_assert_eq(fake_run(&f, "batch", "--once"), EXIT_OPERATOR);
+    cr_assert(fake_said(&f, "201 of the last 1000"));
+    cr_assert_eq(harness_sql_int("SELECT count(*) FROM group_pause"), 1);
+    cr_assert_eq(dead(), 201);
+}
+
 Test(records, once_does_not_wait_for_a_paused_group, .init = rig_start, .fini = rig_stop)
 {
     Fake f;
