@@ -289,6 +289,7 @@ void ctl_print_table(CtlTable *t, const char *empty)
 
     for (; n < CTL_TABLE_COLUMNS && t->heads[n]; n++)
         widths[n] = width_of(t->heads[n] + (t->heads[n][0] == '>'));
+    assert(n > 0);
     for (size_t i = 0; i < t->n_cells; i++, cell += strlen(cell) + 1)
         widths[i % n] = MAX(widths[i % n], width_of(cell));
     if (t->n_cells == 0)

@@ -124,13 +124,12 @@ static void append_row(Buf *out, const Metric *m, const char *suffix, double val
 static void append_histogram(Buf *out, const Metric *m)
 {
     uint64_t below = 0;
-    double bound = FIRST_BOUND_S;
 
-    for (size_t i = 0; i <= METRIC_BUCKETS; i++, bound *= 2) {
+    for (size_t i = 0; i <= METRIC_BUCKETS; i++) {
         below += m->buckets[i];
         buf_printf(out, "%s_bucket{%s%sle=\"", m->name, m->labels ? m->labels : "", m->labels ? "," : "");
         if (i < METRIC_BUCKETS)
-            buf_printf(out, "%.10g", bound);
+            buf_printf(out, "%.10g", FIRST_BOUND_S * (double)(1u << i));
         else
             buf_add(out, "+Inf");
         buf_printf(out, "\"} %llu\n", (unsigned long long)below);

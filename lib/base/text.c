@@ -244,7 +244,8 @@ bool hex_decode(void *out, Str hex, size_t n)
 Str base64_encode(Arena *arena, Str bytes)
 {
     char *out = arena_alloc(arena, (bytes.len + 2) / 3 * 4 + 1);
-    int n = EVP_EncodeBlock((unsigned char *)out, (const unsigned char *)(bytes.data ? bytes.data : ""), (int)bytes.len);
+    int n =
+        EVP_EncodeBlock((unsigned char *)out, (const unsigned char *)(bytes.data ? bytes.data : ""), (int)bytes.len);
     return (Str){out, (size_t)n};
 }
 

@@ -61,8 +61,8 @@ int time_parse(Str text, int64_t *ret_us, bool *ret_no_offset)
     int64_t fraction_us = 0;
     size_t i = 19;
 
-    if (text.len < 19 || text.len > 40 || s[4] != '-' || s[7] != '-' || (s[10] != 'T' && s[10] != ' ' && s[10] != 't') ||
-        s[13] != ':' || s[16] != ':')
+    if (text.len < 19 || text.len > 40 || s[4] != '-' || s[7] != '-' ||
+        (s[10] != 'T' && s[10] != ' ' && s[10] != 't') || s[13] != ':' || s[16] != ':')
         return -EINVAL;
     if (!digits(s, 4, &y) || !digits(s + 5, 2, &mo) || !digits(s + 8, 2, &d) || !digits(s + 11, 2, &h) ||
         !digits(s + 14, 2, &mi) || !digits(s + 17, 2, &sec))

@@ -205,7 +205,7 @@ static BusPartition *partition_of_message(BusConsumer *c, const rd_kafka_message
 
     if (p && p->rkt == m->rkt && p->id == m->partition)
         return p;
-    if (!m->rkt)
+    if (!m->rkt || !c->partitions)
         return NULL;
     name = rd_kafka_topic_name(m->rkt);
     if (strncmp(name, c->prefix, strlen(c->prefix)) != 0)
@@ -564,7 +564,7 @@ int bus_consumer_watermarks(BusConsumer *c, BusWatermarks *marks, size_t n, int 
 
     if (r == 0 && n)
         r = query_offsets(c, marks, n, BUS_OFFSET_END, timeout_ms, &high);
-    for (size_t i = 0; r == 0 && i < n; i++) {
+    for (size_t i = 0; r == 0 && low && high && i < n; i++) {
         marks[i].low = low->elems[i].offset;
         marks[i].high = high->elems[i].offset;
     }

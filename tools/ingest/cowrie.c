@@ -383,7 +383,8 @@ static void map_file(Line *l, bool upload)
 
     l->ev->kind = COWRIE_FILE;
     f->upload = upload;
-    memcpy(f->sha256, sha256.data, sha256.len + 1);
+    assert(sha256.data && sha256.len == sizeof(f->sha256) - 1); /* what made this line a file */
+    memcpy(f->sha256, sha256.data, sizeof(f->sha256));
     f->stored_as = base_name(member_filled(l, "outfile", LIMIT_URL_BYTES));
     f->orig_path = upload ? member_filled(l, "filename", LIMIT_URL_BYTES) : (Str){0};
     if (!f->orig_path.data)

@@ -382,7 +382,8 @@ static int list_files(Ingest *g, char **paths, size_t n_paths, File **files, siz
         if (r != 0 || n_inside == 0)
             return fail(g, 1, "%s: %s", paths[i], r ? strerror(-r) : "no *.json or *.jsonl files in this folder");
     }
-    qsort(*files, *n, sizeof(**files), by_time);
+    if (*n)
+        qsort(*files, *n, sizeof(**files), by_time);
     return 0;
 }
 

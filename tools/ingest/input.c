@@ -248,11 +248,10 @@ int64_t input_first_time(const char *path)
 char *input_find_rotated(const char *path, const InputIdentity *identity)
 {
     cleanup(freep) char *folder = strdup(path);
-    char *slash = folder ? strrchr(folder, '/') : NULL;
-    char *found = NULL;
+    char *found = NULL, *slash;
     struct dirent *entry;
 
-    if (!slash)
+    if (!folder || !(slash = strrchr(folder, '/')))
         return NULL;
     *slash = '\0';
     const char *name = slash + 1;

@@ -238,6 +238,7 @@ void sessions_settle(Sessions *all)
         s->listed_done = false;
         if (s->state != SESSION_DONE)
             continue;
+        assert(all->by_key); /* @s is in it */
         HASH_DELETE(hh, all->by_key, s);
         session_free(s);
     }
