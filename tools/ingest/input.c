@@ -255,6 +255,7 @@ char *input_find_rotated(const char *path, const InputIdentity *identity)
         return NULL;
     *slash = '\0';
     const char *name = slash + 1;
+    assert(folder); /* slash points into it */
     DIR *dir = opendir(*folder ? folder : "/");
     while (dir && !found && (entry = readdir(dir))) {
         cleanup(input_closep) Input *in = NULL;
