@@ -29,6 +29,30 @@ static Metric commands_left = {.name = "decnet_ttp_commands_over_limit_total",
                                .help = "Commands beyond the limit per event, not judged.",
                                .type = METRIC_COUNTER};
 
+/* What the engine counts, as metrics. */
+static struct {
+    Metric metric;
+    size_t offset; /* in TtpEngineStats, a uint64_t */
+} engine_counters[] = {
+    {{.name = "decnet_ttp_memo_hits_total", .help = "Commands answered from memory.", .type = METRIC_COUNTER},
+     offsetof(TtpEngineStats, memo_hits)},
+    {{.name = "decnet_ttp_suppressed_total", .help = "Tags below the confidence floor.", .type = METRIC_COUNTER},
+     offsetof(TtpEngineStats, suppressed)},
+    {{.name = "decnet_ttp_evidence_cut_total", .help = "Tags whose evidence was cut.", .type = METRIC_COUNTER},
+     offsetof(TtpEngineStats, evidence_truncated)},
+    {{.name = "decnet_ttp_match_limit_total", .help = "Matches given up at a PCRE2 limit.", .type = METRIC_COUNTER},
+     offsetof(TtpEngineStats, confirm_limit_hits)},
+};
+
+static void export_counters(Worker *w)
+{
+    TtpEngineStats stats = ttp_engine_stats(worker_data(w));
+    for (size_t i = 0; i < ARRAY_SIZE(engine_counters); i++) {
+        uint64_t now = *(const uint64_t *)(const void *)((const char *)&stats + engine_counters[i].offset);
+        metric_add(&engine_counters[i].metric, (double)now - metric_value(&engine_counters[i].metric));
+    }
+}
+
 /* What prepare() makes of a record. */
 typedef struct Decoded {
     bool is_session;
@@ -422,6 +446,7 @@ static int apply(Worker *w, Batch *batch)
     metric_add(&tags_new, (double)n_new);
     metric_add(&tags_known, (double)(n - n_new));
     announce_new(w, produced, n_new);
+    export_counters(w);
     return 0;
 }
 
