@@ -121,6 +121,7 @@ class Apache:
 
     def start(self):
         self.program = self.java("kafka", "kafka.Kafka", self.file)
+        self.lab.programs.remove(self.program)  # wipe() leaves it alone
         wait_until(self.answers, "an answer of the broker", 2 * START_S)
         return self
 
