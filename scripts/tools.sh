@@ -32,7 +32,7 @@ run_compare() { # A B
 # Benchmarks: NAME, what it needs, what it shows. The program is tests/bench/NAME_bench, which tells its options.
 bench_table() {
     cat <<'END'
-ttp     postgres  ingest and tagging to committed rows, beside plain COPY
+ttp     postgres  [--kafka [--processes N]]: ingest and tagging to committed rows, beside plain COPY
 engine  -         COMMANDS [RULES]: the rule engine alone on a file of commands, beside bare hs_scan
 END
 }
@@ -61,6 +61,11 @@ run_bench() { # [NAME] [OPTION...]
         postgres_start durable
         DECNET_TEST_PG=$(postgres_conninfo postgres postgres)
         export DECNET_TEST_PG
+    fi
+    if [ "${1:-}" = --kafka ]; then # an Apache Kafka of its own, instead of the embedded broker
+        kafka_start "$PRIVATE/kafka"
+        shift
+        set -- --kafka "$KAFKA_ADDRESS" "$@"
     fi
     attend "$BUILD/release/tests/bench/${name}_bench" "$@"
 }
