@@ -33,6 +33,7 @@ run_compare() { # A B
 bench_table() {
     cat <<'END'
 ttp     postgres  [--kafka [--processes N]]: ingest and tagging to committed rows, beside plain COPY
+latency postgres  from a session event to its rows at half the full load; memory, drain, start (--kafka SERVERS)
 engine  -         COMMANDS [RULES]: the rule engine alone on a file of commands, beside bare hs_scan
 END
 }

@@ -141,14 +141,18 @@ def start_to_commit(bench):
 
 def drain(bench, rate):
     """SIGTERM in the middle of the load."""
-    feeder = threading.Thread(target=bench.produce, args=(rate, 4), daemon=True)
-    worker = bench.worker()
+    bench.fresh()
+    feeder = threading.Thread(target=bench.produce, args=(rate, 5), daemon=True)
+    worker, watcher = bench.worker(), Watcher(bench)
     feeder.start()
-    time.sleep(2.5)
+    time.sleep(4)
+    before = watcher.count()
     started = time.monotonic()
     worker.terminate()
     seconds = time.monotonic() - started
+    expect(before > 0, "the worker had committed nothing yet")
     feeder.join()
+    watcher.stop()
     return seconds
 
 
