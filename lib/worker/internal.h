@@ -61,6 +61,8 @@ struct Worker {
     size_t n_topics, speaking;  /* speaking: whom to ask first for records */
     BusConsumer *troubled;      /* whose words explain the last failure */
     bool joined[16];            /* this member has had its first assignment */
+    size_t n_joining;           /* consumers that were told to join, in the order of topics */
+    int64_t next_join_us;       /* when the next one is, whatever became of the one before */
     Outbox *outbox;
     Arena *scratch;
     Leader *leader;

@@ -12,6 +12,7 @@ enum {
     FENCED_WAIT_US = 12000000, /* longer than the session time-out: by then the group has told us, if it ever does */
     LOOK_FOR_MORE_US = 30000000,
     LOOK_FOR_MORE_MS = 1000,
+    NEXT_JOIN_US = 3000000, /* the first to join may wait for a group that is slow */
 };
 
 Partition *partition_find(Worker *w, const BusTopic *topic, int32_t partition)
@@ -190,16 +191,34 @@ static int take_topic(Worker *w, size_t i)
     }
 }
 
+/* One consumer after the other: members that join at the same moment throw each other back, and librdkafka tries only
+ * once a second. Alone the first has its partitions in a few milliseconds and works on while the next one joins. */
+static int join_next(Worker *w)
+{
+    const BusTopic *const topics[] = {w->topics[w->n_joining], NULL};
+
+    w->troubled = w->consumers[w->n_joining];
+    w->next_join_us = clock_monotonic_us() + NEXT_JOIN_US;
+    return bus_consumer_join(w->consumers[w->n_joining++], topics);
+}
+
+static bool may_join_next(const Worker *w)
+{
+    return !w->config.solo && w->n_joining < w->n_topics &&
+           (w->joined[w->n_joining - 1] || clock_monotonic_us() >= w->next_join_us);
+}
+
 int partitions_start(Worker *w)
 {
     int r = 0;
 
     w->next_look_us = clock_monotonic_us() + LOOK_FOR_MORE_US;
-    for (size_t i = 0; r == 0 && i < w->n_topics; i++) {
-        const BusTopic *const topics[] = {w->topics[i], NULL};
+    for (size_t i = 0; w->config.solo && r == 0 && i < w->n_topics; i++) {
         w->troubled = w->consumers[i];
-        r = w->config.solo ? take_topic(w, i) : bus_consumer_join(w->consumers[i], topics);
+        r = take_topic(w, i);
     }
+    if (!w->config.solo && w->n_topics)
+        r = join_next(w);
     return r == 0 || w->failure || r == -ECANCELED ? r : fail_bus(w, r);
 }
 
@@ -296,8 +315,10 @@ static int look_for_more(Worker *w, size_t i)
 int partitions_tick(Worker *w)
 {
     int64_t now_us = clock_monotonic_us();
-    int r = 0;
+    int r = may_join_next(w) ? join_next(w) : 0;
 
+    if (r != 0)
+        return fail_bus(w, r);
     if (now_us < w->next_partitions_us)
         return 0;
     w->next_partitions_us = now_us + TICK_US;
