@@ -5,7 +5,7 @@ import time
 from kafka_support import (SAMPLE, Feeder, KafkaLab, expect_each_once, expect_in_order, moves)
 from lab import TTP_TOPICS, event_ids, expect, expect_equal, expect_same_dump, run_cases
 
-SESSION_MS = 3000
+SESSION_MS, INTEL = 3000, "attacker.intel.enriched"
 lab = KafkaLab("groups")
 reference = {}
 
@@ -109,13 +109,15 @@ def static_member_comes_back_and_nothing_moves():
     peer = lab.member("--kafka.group.instance.id=a", session_ms=10000)
     other = lab.member("--kafka.group.instance.id=b", session_ms=10000)
     lab.wait_shared([peer, other])
-    before = moves(peer), moves(peer, "attacker.intel.enriched")
+    lab.wait_shared([peer, other], INTEL)
+    before = moves(peer), moves(peer, INTEL)
     other.terminate()
     back = lab.member("--kafka.group.instance.id=b", session_ms=10000)
     lab.wait_shared([peer, back])
+    lab.wait_shared([peer, back], INTEL)
     n = feeder.stop()
     lab.wait_read(peer, back)
-    expect_equal((moves(peer), moves(peer, "attacker.intel.enriched")), before, "moves of the peer")
+    expect_equal((moves(peer), moves(peer, INTEL)), before, "moves of the peer")
     peer.terminate()
     back.terminate()
     expect_in_order(lab.history(), lab.ends())

@@ -146,12 +146,13 @@ def topic_was_made_anew():
     worker.terminate()
     lab.admin.delete_topic(lab.prefix + SESSIONS)
     lab.admin.create(lab.prefix + SESSIONS, TOPICS[SESSIONS], {})
+    sessions(N, 1)  # the broker knows it now, with its leaders
     refused = lab.member().end(78)
     expect("made anew" in refused.err, refused.err[-2000:])
     remedy = f"decnetctl positions forget {lab.prefix}ttp {lab.prefix}{SESSIONS}"
     expect(remedy in refused.err, "the remedy:", remedy, refused.err[-2000:])
     lab.ctl(*remedy.split()[1:])
-    sessions(N, N)
+    sessions(N + 1, N - 1)
     worker = lab.member()
     lab.wait_read(worker)
     worker.terminate()
