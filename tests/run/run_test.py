@@ -158,8 +158,9 @@ def signals_leave_nothing(place):
         time.sleep(delay)
         process.send_signal(number)
         process.communicate(timeout=30)
-        expect(process.returncode == 128 + number, number, delay, process.returncode)
-        expect(not place.left(), number, delay, place.left())
+        # On a busy machine the first one may come before bash has a handler: then it dies of it, and has made nothing.
+        expect(process.returncode in (128 + number, -number), number, delay, process.returncode)
+        expect(place.settles(lambda left: not left), number, delay, place.left())
 
 
 def the_next_start_cleans_up_after_a_kill(place):
@@ -172,7 +173,7 @@ def the_next_start_cleans_up_after_a_kill(place):
     expect(place.left(), "a killed run leaves things")
     status, _, err = place.run("demo", place.log)
     expect(status == 0 and "left by a run that was killed" in err, err)
-    expect(not place.left(), place.left())
+    expect(place.settles(lambda left: not left), place.left())
 
 
 def two_at_once_do_not_disturb_each_other(place):
