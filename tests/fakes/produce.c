@@ -7,7 +7,7 @@
 #include "base/json.h"
 #include "bus/bus.h"
 
-enum { FLUSH_MS = 30000, HEADERS_MAX = 16 };
+enum { FLUSH_MS = 30000, HEADERS_MAX = 16, NEW_TOPIC_TRIES = 50 };
 
 static int n_refused;
 
@@ -48,9 +48,13 @@ static bool send_line(BusProducer *producer, Str text)
     size_t n = headers_of(line, headers);
     int r = BUS_E_NO_TOPIC;
 
-    while (topic && (r = bus_producer_send(producer, topic, json_get_str(line, "key"), value_of(line), headers, n,
-                                           NULL)) == BUS_E_FULL)
+    /* A topic that was made a moment ago may not have come round to this client yet. */
+    for (int tries = 0; topic && tries < NEW_TOPIC_TRIES; tries += r == BUS_E_NO_TOPIC) {
+        r = bus_producer_send(producer, topic, json_get_str(line, "key"), value_of(line), headers, n, NULL);
+        if (r != BUS_E_FULL && r != BUS_E_NO_TOPIC)
+            break;
         bus_producer_poll(producer, 100);
+    }
     bus_producer_poll(producer, 0);
     if (r != 0)
         fprintf(stderr, "decnet-produce: cannot send " STR_FMT "\n", STR_ARG(text_clip(text, 200)));
