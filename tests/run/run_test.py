@@ -205,7 +205,8 @@ CASES = (demo_prints_one_object_and_leaves_nothing, standard_input_reaches_the_i
 
 def main():
     os.umask(0)
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it would be ignored, also by what is tested
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # in the background or under nohup some are ignored,
+        signal.signal(number, signal.SIG_DFL)  # and would be by what is tested
     print(f"1..{len(CASES)}", flush=True)
     for number, case in enumerate(CASES, 1):
         with tempfile.TemporaryDirectory(prefix="run", dir=os.environ.get("DECNET_TEST_TMP")) as folder:
