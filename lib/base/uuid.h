@@ -10,7 +10,8 @@ typedef struct Uuid {
 } Uuid;
 
 /* Namespaces of the event contract; each is UUIDv5(URL namespace, "decnet:<name>:v1"). */
-extern const Uuid UUID_NS_EVENT, UUID_NS_SESSION, UUID_NS_LOG, UUID_NS_ATTACKER, UUID_NS_TTP_TAG, UUID_NS_OBSERVATION;
+extern const Uuid UUID_NS_EVENT, UUID_NS_SESSION, UUID_NS_LOG, UUID_NS_ATTACKER, UUID_NS_TTP_TAG, UUID_NS_OBSERVATION,
+    UUID_NS_IDENTITY;
 
 Uuid uuid_v5(const Uuid *ns, Str name);
 /* UUIDv5 of the @n parts joined with '|'. */

@@ -23,6 +23,7 @@ Test(uuid, namespaces_come_from_their_names)
         {&UUID_NS_TTP_TAG, "decnet:ttp_tag:v1", "1ca31f08-5522-5aae-8371-fe81f0e39de3"},
         {&UUID_NS_ATTACKER, "decnet:attacker:v1", NULL},
         {&UUID_NS_OBSERVATION, "decnet:observation:v1", NULL},
+        {&UUID_NS_IDENTITY, "decnet:identity:v1", "f23c257d-6f18-51dd-a3ad-fb47061c673a"},
     };
     Uuid url; /* RFC 4122, appendix C */
 
