@@ -81,9 +81,7 @@ static bool next_line(VectorRun *run, Str *rest, Str *ret)
 /* --- shapes --- */
 
 static const VectorShape *const shapes[] = {
-    &vector_tag_ids,
-    &vector_reference,
-    &vector_probes,
+    &vector_tag_ids, &vector_reference, &vector_probes, &vector_attribution_mergers, &vector_attribution_sequences,
 };
 
 static const VectorShape *shape_of(Str text)

@@ -25,6 +25,7 @@ typedef struct VectorShape {
 } VectorShape;
 
 extern const VectorShape vector_tag_ids, vector_reference, vector_probes;
+extern const VectorShape vector_attribution_mergers, vector_attribution_sequences;
 
 /* Counts one case; when it failed, prints file, line and the message. */
 void vector_check(VectorRun *run, bool ok, const char *fmt, ...) printf_like(3, 4);

@@ -308,8 +308,9 @@ void json_value_object(JsonWriter *w, json_object *value)
     case json_type_boolean:
         json_value_bool(w, json_object_get_boolean(value));
         break;
-    case json_type_int:
-        json_value_int(w, json_object_get_int64(value));
+    case json_type_int: /* json-c also holds what only fits an unsigned 64-bit integer */
+        value_begin(w);
+        buf_add(w->buf, json_object_get_string(value));
         break;
     case json_type_double:
         json_value_double(w, json_object_get_double(value));

@@ -15,6 +15,12 @@
 #define LIMIT_SOURCE_ID_BYTES 1024             /* ttp_tag.source_id */
 #define LIMIT_NAME_BYTES 256                   /* names, users, service, decky: short text of an event */
 
+/* --- behaviour --- */
+#define LIMIT_PRIMITIVE_BYTES 128                 /* name of a primitive */
+#define LIMIT_OBSERVATION_VALUE_BYTES (16 * 1024) /* value of an observation, as jsonb spells it */
+#define LIMIT_HASH_VALUES 1000                    /* distinct values of a hash series that are told apart in 24 h */
+#define LIMIT_EXTRACT_COMMANDS 100000             /* commands of one session that are looked at for its behaviour */
+
 /* --- batches, queues, outbox --- */
 #define LIMIT_BATCH_RECORDS 10000                     /* upper end of the key batch_records */
 #define LIMIT_OUTBOX_ROW_BYTES (1024 * 1024)          /* one packed row of event_outbox */
