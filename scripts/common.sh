@@ -69,7 +69,7 @@ list_commands() {
   kafka start|stop|status         a private Apache Kafka (one node) for trying and testing
   test [--quick] [--no-kafka]     build and run every test (--quick: without clang, kill tests and coverage;
                                   --no-kafka: without those that need Apache Kafka)
-  vectors FILE…                   check golden vectors of tags and rules
+  vectors FILE…                   check golden vectors of tags, rules and attribution
   compare A B                     compare the derived tables of two databases (libpq connection strings)
   bench [NAME] [OPTION…]          measure; without NAME the list
   fuzz [NAME] [--seconds N]       fuzz all targets or one (clang, libFuzzer)

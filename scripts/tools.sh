@@ -2,7 +2,7 @@
 # Commands for those who work on the project: vectors, compare, bench, fuzz, lint, fmt.
 
 run_vectors() { # FILE...
-    [ $# -gt 0 ] || usage "vectors needs files: golden vectors of tag ids, or of rules and commands"
+    [ $# -gt 0 ] || usage "vectors needs files: golden vectors of tag ids, of rules and commands, or of attribution"
     packages_ensure build
     build_programs decnet-vectors
     tree_settings

@@ -151,7 +151,7 @@ Test(json, strings_are_escaped_and_repaired)
 
 Test(json, objects_pass_through)
 {
-    const char *text = "{\"a\":[1,2.5,true,null,\"x\\\"\"],\"b\":{\"k\\n\":-3},\"e\":{},\"l\":[]}";
+    const char *text = "{\"a\":[1,18446744073709551615,2.5,true,null,\"x\\\"\"],\"b\":{\"k\\n\":-3},\"e\":{},\"l\":[]}";
     cleanup(json_putp) json_object *o = parse(text);
     cleanup(buf_free) Buf out = {0};
     JsonWriter w = {.buf = &out};

@@ -17,6 +17,12 @@ Test(bus_topics, table_is_whole_and_sane)
     } rows[] = {
         {BUS_ATTACKER_SESSION_ENDED, "attacker.session.ended", 12, BUS_CLEANUP_DELETE, 30 * INT64_C(86400000), false},
         {BUS_ATTACKER_INTEL_ENRICHED, "attacker.intel.enriched", 12, BUS_CLEANUP_DELETE, 7 * INT64_C(86400000), true},
+        {BUS_ATTACKER_OBSERVATION, "attacker.observation", 12, BUS_CLEANUP_DELETE, 14 * INT64_C(86400000), true},
+        {BUS_ATTRIBUTION_STATE_CHANGED, "attribution.profile.state_changed", 6, BUS_CLEANUP_DELETE,
+         30 * INT64_C(86400000), true},
+        {BUS_ATTRIBUTION_MULTI_ACTOR_SUSPECTED, "attribution.profile.multi_actor_suspected", 3, BUS_CLEANUP_DELETE,
+         30 * INT64_C(86400000), true},
+        {BUS_IDENTITY_FORMED, "identity.formed", 6, BUS_CLEANUP_DELETE, 30 * INT64_C(86400000), true},
         {BUS_TTP_TAGGED, "ttp.tagged", 12, BUS_CLEANUP_DELETE, 30 * INT64_C(86400000), true},
         {BUS_TTP_RULE_STATE, "ttp.rule.state", 1, BUS_CLEANUP_COMPACT, -1, false},
         {BUS_SYSTEM_HEALTH, "system.health", 1, BUS_CLEANUP_COMPACT_DELETE, 3600000, true},

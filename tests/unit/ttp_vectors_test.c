@@ -1,43 +1,8 @@
 /* decnet-vectors as a user runs it: exit status, totals, and a clear word for each failure. */
-#include "ttp_support.h"
+#include "vectors_support.h"
 
 #include <stdio.h>
-#include <sys/wait.h>
 #include <zlib.h>
-
-typedef struct Output {
-    char text[16384];
-    int status;
-} Output;
-
-/* Run the program on @arguments, with the shipped rules; its two outputs together. */
-static Output run(const char *arguments)
-{
-    char command[4096];
-    Output out = {0};
-
-    cr_assert_not_null(getenv("DECNET_VECTORS_PROGRAM"));
-    snprintf(command, sizeof(command), "exec 2>&1; '%s' --rules-path='%s' --attack-catalog='%s' --cache-dir='%s' %s",
-             getenv("DECNET_VECTORS_PROGRAM"), source_path("workers/ttp/rules"),
-             source_path("workers/ttp/attack/enterprise-attack.json"), scratch_folder(), arguments);
-    FILE *f = popen(command, "r");
-    cr_assert_not_null(f);
-    out.text[fread(out.text, 1, sizeof(out.text) - 1, f)] = '\0';
-    out.status = WEXITSTATUS(pclose(f));
-    return out;
-}
-
-/* Run on one file with @text. */
-static Output run_text(const char *text)
-{
-    return run(scratch_file("cases", str_from(text)));
-}
-
-static void expect(const Output *out, int status, const char *part)
-{
-    cr_assert_eq(out->status, status, "status %d: %s", out->status, out->text);
-    cr_assert_not_null(strstr(out->text, part), "wanted \"%s\" in:\n%s", part, out->text);
-}
 
 Test(ttp_vectors, known_answers_pass)
 {
@@ -45,11 +10,11 @@ Test(ttp_vectors, known_answers_pass)
 
     snprintf(arguments, sizeof(arguments), "'%s' '%s'", source_path("tests/samples/ttp_tag_uuid.json"),
              source_path("tests/samples/ttp_probes.jsonl"));
-    Output out = run(arguments);
-    expect(&out, 0, "229 passed, 0 failed\n"); /* 16 ids and their namespace, 203 probes, 9 controls */
-    out = run_text(
+    VectorsOutput out = vectors_run(arguments);
+    vectors_expect(&out, 0, "229 passed, 0 failed\n"); /* 16 ids and their namespace, 203 probes, 9 controls */
+    out = vectors_run_text(
         "{\"command\":\"uname -a; id\",\"rules\":[[\"R0018\",\"T1082\",\"\",\"TA0007\",0.7]],\"count\":3}\n\n");
-    expect(&out, 0, "1 passed, 0 failed\n");
+    vectors_expect(&out, 0, "1 passed, 0 failed\n");
 }
 
 Test(ttp_vectors, gzip_is_read)
@@ -60,8 +25,8 @@ Test(ttp_vectors, gzip_is_read)
     gzFile f = gzopen(path, "wb");
     cr_assert_gt(gzputs(f, "{\"rule\":\"R0019\",\"command\":\"id\",\"expect\":\"must\"}\n"), 0);
     cr_assert_eq(gzclose(f), Z_OK);
-    Output out = run(path);
-    expect(&out, 0, "1 passed, 0 failed\n");
+    VectorsOutput out = vectors_run(path);
+    vectors_expect(&out, 0, "1 passed, 0 failed\n");
 }
 
 Test(ttp_vectors, each_failing_case_is_named)
@@ -97,21 +62,21 @@ Test(ttp_vectors, each_failing_case_is_named)
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-        Output out = run_text(cases[i].text);
-        expect(&out, 1, cases[i].part);
-        expect(&out, 1, cases[i].totals);
+        VectorsOutput out = vectors_run_text(cases[i].text);
+        vectors_expect(&out, 1, cases[i].part);
+        vectors_expect(&out, 1, cases[i].totals);
     }
 }
 
 Test(ttp_vectors, files_that_cannot_be_read_fail)
 {
-    Output out = run("/nonexistent/cases");
-    expect(&out, 1, "/nonexistent/cases: cannot be read: No such file or directory");
-    expect(&out, 1, "0 passed, 1 failed\n");
-    out = run(scratch_folder());
-    expect(&out, 1, "cannot be read");
-    out = run(scratch_file("cut.gz", STR("\x1f\x8b\x08\0\0\0\0\0\0\x03\x4b")));
-    expect(&out, 1, "damaged or cut short");
+    VectorsOutput out = vectors_run("/nonexistent/cases");
+    vectors_expect(&out, 1, "/nonexistent/cases: cannot be read: No such file or directory");
+    vectors_expect(&out, 1, "0 passed, 1 failed\n");
+    out = vectors_run(scratch_folder());
+    vectors_expect(&out, 1, "cannot be read");
+    out = vectors_run(scratch_file("cut.gz", STR("\x1f\x8b\x08\0\0\0\0\0\0\x03\x4b")));
+    vectors_expect(&out, 1, "damaged or cut short");
 }
 
 Test(ttp_vectors, rules_that_do_not_load_fail)
@@ -120,16 +85,16 @@ Test(ttp_vectors, rules_that_do_not_load_fail)
 
     snprintf(arguments, sizeof(arguments), "--rules-path=/nonexistent '%s'",
              source_path("tests/samples/ttp_probes.jsonl"));
-    Output out = run(arguments);
-    expect(&out, 1, "no rule in this path of folders");
+    VectorsOutput out = vectors_run(arguments);
+    vectors_expect(&out, 1, "no rule in this path of folders");
 }
 
 Test(ttp_vectors, usage)
 {
-    Output out = run("");
-    expect(&out, 2, "Usage: decnet-vectors");
-    out = run("--no-such-option x");
-    expect(&out, 2, "no_such_option");
-    out = run("--help");
-    expect(&out, 0, "--rules-path");
+    VectorsOutput out = vectors_run("");
+    vectors_expect(&out, 2, "Usage: decnet-vectors");
+    out = vectors_run("--no-such-option x");
+    vectors_expect(&out, 2, "no_such_option");
+    out = vectors_run("--help");
+    vectors_expect(&out, 0, "--rules-path");
 }

@@ -120,7 +120,8 @@ typedef struct AttributionMerge {
  *   CV > 1                                          conflicted   m               0.5
  *   older not empty, shift >= 0.30                  drifting     m               1 - min(CV, 1)
  *   otherwise                                       stable       m               1 - min(CV, 1)
- * IEEE doubles in the order written, without fused operations; a result beyond the range of a double is its end.
+ * IEEE doubles in the order written, without fused operations; a mean beyond the range of a double is its end, a
+ * square beyond it makes CV infinite.
  *
  * Hash (5.3). Window: ts >= ts of the newest row - 86,400. rotations = distinct values in it - 1, at least 0.
  *   0                                               stable       last value      1
