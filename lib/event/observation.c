@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/limits.h"
 #include "payload.h"
@@ -118,15 +119,35 @@ static bool numbers_bytes(json_object *value, size_t *bytes)
     }
 }
 
+static void write_value(json_object *value, Buf *out)
+{
+    JsonWriter w = {.buf = out};
+
+    buf_clear(out);
+    json_value_object(&w, value);
+}
+
+/* Names that differ in bytes that are no UTF-8 are equal once these are repaired. Reading the repaired text again leaves
+ * the last of them, as jsonb would: nobody downstream has to choose among doubled members. */
+static void write_repaired_value(json_object *value, Buf *out)
+{
+    static const char replacement[] = "\xef\xbf\xbd";
+
+    write_value(value, out);
+    if (memmem(out->data, out->len, replacement, sizeof(replacement) - 1)) {
+        cleanup(json_putp) json_object *again = json_parse(buf_str(out));
+        write_value(again, out);
+    }
+}
+
 static EventReject decode_value(Arena *arena, json_object *value, Str *ret)
 {
     cleanup(buf_free) Buf text = {0};
-    JsonWriter w = {.buf = &text};
     size_t extra = 0;
 
     if (!numbers_bytes(value, &extra))
         return EVENT_MALFORMED;
-    json_value_object(&w, value);
+    write_repaired_value(value, &text);
     if (text.len + extra > LIMIT_OBSERVATION_VALUE_BYTES)
         return EVENT_OVERSIZE;
     *ret = str_dup(arena, buf_str(&text));

@@ -129,6 +129,14 @@ Test(event_behaviour, values_keep_their_form)
                                    "b\""));
 }
 
+Test(event_behaviour, names_that_repair_makes_equal_are_one)
+{
+    Observation o;
+
+    cr_assert_eq(decode(WHOLE ",\"value\":{\"a\xff\":1,\"b\":2,\"a\xfe\":[3]}}", &o), EVENT_OK);
+    cr_assert(str_eq_cstr(o.value, "{\"a\xef\xbf\xbd\":[3],\"b\":2}"), STR_FMT, STR_ARG(o.value));
+}
+
 Test(event_behaviour, what_is_refused)
 {
     static const struct {
