@@ -15,6 +15,9 @@
 #define LIMIT_SOURCE_ID_BYTES 1024             /* ttp_tag.source_id */
 #define LIMIT_NAME_BYTES 256                   /* names, users, service, decky: short text of an event */
 
+/* --- the repository's methods --- */
+#define LIMIT_PAGE_ROWS 10000 /* parameter `limit` of a list; more: refused, as pages are what offset is for */
+
 /* --- behaviour --- */
 #define LIMIT_PRIMITIVE_BYTES 128                 /* name of a primitive */
 #define LIMIT_OBSERVATION_VALUE_BYTES (16 * 1024) /* value of an observation, as jsonb spells it */

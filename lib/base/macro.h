@@ -8,6 +8,8 @@
 #include <stdlib.h>
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+#define STRINGIFY_(text) #text
+#define STRINGIFY(macro) STRINGIFY_(macro) /* what the macro stands for, as a literal */
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
 

@@ -131,6 +131,14 @@ void arg_json(Args *args, Str json)
         put_json(scalar(args, PG_JSONB), json);
 }
 
+void arg_json_text(Args *args, Str json)
+{
+    if (!json.data)
+        arg_null(args, PG_JSON);
+    else
+        buf_add_str(scalar(args, PG_JSON), json);
+}
+
 static unsigned array_type(unsigned elem)
 {
     static const struct {

@@ -133,6 +133,14 @@ void repo_hint(Repo *repo, const char *fmt, ...)
     va_end(args);
 }
 
+void repo_detail(Repo *repo, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(repo->error.detail_json, sizeof(repo->error.detail_json), fmt, args);
+    va_end(args);
+}
+
 static int outcome_of(const char *sqlstate)
 {
     for (size_t i = 0; i < ARRAY_SIZE(outcomes); i++)
@@ -310,7 +318,7 @@ static int prepare(Repo *repo, const Statement *s, const Args *args)
     return 0;
 }
 
-int repo_exec(Repo *repo, const Statement *s, Args *args, PGresult **ret_result)
+static int send(Repo *repo, const Statement *s, Args *args)
 {
     const char *values[ARGS_MAX];
     int lengths[ARGS_MAX], formats[ARGS_MAX];
@@ -323,13 +331,52 @@ int repo_exec(Repo *repo, const Statement *s, Args *args, PGresult **ret_result)
     if (r != 0)
         return r;
     args_bind(args, values, lengths, formats);
-    if (!PQsendQueryPrepared(repo->conn, s->name, args->n, values, lengths, formats, 1))
-        return fail_result(repo, s->name, NULL);
+    return PQsendQueryPrepared(repo->conn, s->name, args->n, values, lengths, formats, 1)
+               ? 0
+               : fail_result(repo, s->name, NULL);
+}
+
+int repo_exec(Repo *repo, const Statement *s, Args *args, PGresult **ret_result)
+{
+    int r = send(repo, s, args);
+    if (r != 0)
+        return r;
     cleanup(pgresult_freep) PGresult *result = take_result(repo);
     r = check_result(repo, s->name, s->shape, result);
     if (r == 0 && ret_result)
         *ret_result = TAKE_PTR(result);
     return r;
+}
+
+/* Asks the server to give up the statement that runs; its answer, an error, is drained by the caller. */
+static void cancel(Repo *repo)
+{
+    char why[256];
+    PGcancel *request = PQgetCancel(repo->conn);
+    if (request)
+        (void)PQcancel(request, why, sizeof(why));
+    PQfreeCancel(request);
+}
+
+int repo_each(Repo *repo, const Statement *s, Args *args, int (*fn)(void *arg, const PGresult *row), void *arg)
+{
+    int r = send(repo, s, args), stopped = 0;
+
+    if (r != 0)
+        return r;
+    (void)PQsetSingleRowMode(repo->conn);
+    while (await_result(repo)) {
+        cleanup(pgresult_freep) PGresult *result = PQgetResult(repo->conn);
+        if (!result)
+            return stopped ? stopped : r;
+        if (stopped)
+            continue;
+        if (PQresultStatus(result) != PGRES_SINGLE_TUPLE)
+            r = check_result(repo, s->name, SHAPE_ROWS, result);
+        else if ((stopped = fn(arg, result)) != 0)
+            cancel(repo);
+    }
+    return fail_result(repo, s->name, NULL);
 }
 
 int repo_run(Repo *repo, const Statement *s, Args *args, int64_t *ret_affected)

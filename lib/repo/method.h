@@ -14,12 +14,15 @@ typedef enum ParamType {
     PARAM_FILTER, /* text, of which "" means the same as null: no filter */
     PARAM_IP,     /* text; the canonical spelling when it is an address */
     PARAM_UUID,   /* a malformed one matches nothing, like an unknown one */
+    PARAM_NEW_ID, /* a uuid that will be stored: a malformed one is refused */
     PARAM_INT,
     PARAM_COUNT, /* integer that is not negative */
+    PARAM_LIMIT, /* rows of a page: 0 to LIMIT_PAGE_ROWS */
     PARAM_BOOL,
     PARAM_TIME,
     PARAM_OBJECT,
     PARAM_LIST,
+    PARAM_SET,  /* list of texts */
     PARAM_JSON, /* any value */
 } ParamType;
 
@@ -40,10 +43,11 @@ typedef enum MethodShape {
 enum { METHOD_PARAMS_MAX = 12 };
 typedef struct Method Method;
 
-/* The row of a method, NULL when there is none; and all of them in no promised order. */
+/* The row of a method, NULL when there is none; and all of them in the interface's order. */
 const Method *method_find(const char *name);
 size_t method_count(void);
 const Method *method_at(size_t i);
+const char *method_group(size_t i);
 const char *method_name(const Method *m);
 const MethodParam *method_params(const Method *m);
 const char *method_returns(const Method *m); /* in the notation of the interface */
@@ -55,9 +59,18 @@ bool method_iterates(const Method *m); /* the interface calls it an asynchronous
  * One call is one transaction with up to three more tries after a deadlock or the like; inside a transaction that the
  * caller has opened it is part of that. Nothing is appended on failure.
  * Returns 0; REPO_E_INVALID for an unknown method, parameter or key, a missing or wrong value (repo_error() names it);
- * REPO_E_FK for a missing parent; REPO_E_REJECTED for a row that exists already; REPO_E_RETRY, REPO_E_IN_DOUBT,
- * REPO_E_OPERATOR, or a negative errno. */
+ * REPO_E_FK for a missing parent or one that is still needed; REPO_E_CONFLICT for a row that exists already; what single
+ * methods promise: REPO_E_NOT_FOUND, REPO_E_VERSION, REPO_E_NOT_EDITABLE, REPO_E_ORPHAN (repo_error()->detail_json has
+ * the particulars); REPO_E_RETRY, REPO_E_IN_DOUBT, REPO_E_OPERATOR, or a negative errno. */
 int repo_call(Repo *repo, const char *method, json_object *params, Buf *ret_json) must_check;
+
+/* For methods that iterate (method_iterates()): hands each item to @fn as JSON, in constant memory, out of one snapshot.
+ * A result of @fn other than 0 ends the walk and is returned. Errors as repo_call(); items may have come before one. */
+typedef int (*RepoItem)(void *arg, Str item_json);
+int repo_call_each(Repo *repo, const char *method, json_object *params, RepoItem fn, void *arg) must_check;
+
+/* The class of an error in the interface's words: "E_INVALID", "E_FK", ... from what repo_call() returned. */
+const char *repo_error_class(const Repo *repo, int outcome);
 
 /* Names of techniques are not in the database. Roll-ups ask @fn for them and leave them null without one, or when it
  * returns false. Set once, before threads start; borrowed. */

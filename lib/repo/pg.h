@@ -60,9 +60,10 @@ void arg_int8(Args *args, int64_t v);
 void arg_int4(Args *args, int32_t v);
 void arg_float8(Args *args, double v);
 void arg_bool(Args *args, bool v);
-void arg_time(Args *args, int64_t us); /* TIME_NONE: NULL */
-void arg_bytes(Args *args, Str bytes); /* bytea; absent: NULL */
-void arg_json(Args *args, Str json);   /* jsonb from JSON text; absent: NULL */
+void arg_time(Args *args, int64_t us);    /* TIME_NONE: NULL */
+void arg_bytes(Args *args, Str bytes);    /* bytea; absent: NULL */
+void arg_json(Args *args, Str json);      /* jsonb from JSON text; absent: NULL */
+void arg_json_text(Args *args, Str json); /* json, whose keys keep their order; absent: NULL */
 void arg_null(Args *args, unsigned type);
 /* A one-dimensional array parameter of element type @elem; valid until args_free(). */
 ArgArray *arg_array(Args *args, unsigned elem);
@@ -84,6 +85,10 @@ void args_bind(Args *args, const char **values, int *lengths, int *formats);
 int repo_exec(Repo *repo, const Statement *s, Args *args, PGresult **ret_result) must_check;
 /* The same without rows: *ret_affected (may be NULL) is the number of rows changed. */
 int repo_run(Repo *repo, const Statement *s, Args *args, int64_t *ret_affected) must_check;
+/* Hands the rows to @fn one by one (row 0 of @row), in constant memory. A result other than 0 cancels the statement and
+ * is returned. @fn must not use @repo. */
+int repo_each(Repo *repo, const Statement *s, Args *args, int (*fn)(void *arg, const PGresult *row),
+              void *arg) must_check;
 /* Text that is not a parameterised statement: migrations, BEGIN. */
 int repo_script(Repo *repo, const char *name, const char *sql) must_check;
 PGconn *repo_connection(Repo *repo);
@@ -94,6 +99,7 @@ static inline void pgresult_freep(PGresult **p)
 /* Records an error that the library itself found; returns @outcome. */
 int repo_fail(Repo *repo, int outcome, const char *statement, const char *fmt, ...) printf_like(4, 5);
 void repo_hint(Repo *repo, const char *fmt, ...) printf_like(2, 3);
+void repo_detail(Repo *repo, const char *fmt, ...) printf_like(2, 3); /* members of a JSON object */
 
 /* --- results --- */
 bool res_null(const PGresult *r, int row, int col);

@@ -18,6 +18,12 @@ enum {
     REPO_E_OPERATOR = 6, /* an operator has to act: access, missing or newer schema (SQLSTATE 28, 3D, 3F, 42) */
     REPO_E_NO_ROW = 7,   /* a single row was asked for and is not there */
     REPO_E_INVALID = 8,  /* repo_call: unknown method, missing or wrong parameter */
+    /* What single methods of repo_call promise: */
+    REPO_E_CONFLICT = 9,      /* a row with this key exists already */
+    REPO_E_NOT_FOUND = 10,    /* the row to change does not exist */
+    REPO_E_VERSION = 11,      /* the expected version is not the current one; detail: current, expected */
+    REPO_E_NOT_EDITABLE = 12, /* the topology is not pending; detail: status, reason */
+    REPO_E_ORPHAN = 13,       /* a decky would be left without a LAN; detail: lan, decky */
 };
 
 typedef struct Repo Repo;
@@ -26,7 +32,8 @@ typedef struct RepoError {
     char sqlstate[6];      /* "" when the server did not say */
     const char *statement; /* its name, or "connect" */
     char message[512];
-    char hint[256]; /* what the operator can do; may be "" */
+    char hint[256];        /* what the operator can do; may be "" */
+    char detail_json[512]; /* members of a JSON object that the class of the error promises; may be "" */
 } RepoError;
 
 typedef struct RepoOptions {

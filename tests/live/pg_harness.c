@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 #include "base/time.h"
 #include "harness.h"
@@ -126,6 +127,11 @@ bool harness_sql_wait(int64_t want, int timeout_ms, const char *fmt, ...)
 
 /* --- the database --- */
 
+/* Roles belong to the server, and a template is copied only while nobody is connected to it: programs that start together
+ * take turns, by a lock in the database that all know. */
+#define LOCK_SERVER "SELECT pg_advisory_lock(hashtextextended('decnet.test.server', 0))"
+#define UNLOCK_SERVER "SELECT pg_advisory_unlock(hashtextextended('decnet.test.server', 0))"
+
 static void migrate(void)
 {
     cleanup(freep) char *text = harness_pg_conninfo();
@@ -136,34 +142,75 @@ static void migrate(void)
     cr_assert_eq(r, 0, "%s", repo_error_text(repo));
 }
 
-/* Roles belong to the server: programs that start together take turns, by a lock in the database that all know. */
-static void apply_roles(PGconn *server)
+static void open_database(void)
+{
+    cleanup(freep) char *text = harness_pg_conninfo();
+
+    connection = open_connection(text);
+    PQclear(run(connection, "SET client_min_messages = warning; SET search_path = decnet"));
+}
+
+static void create_database(PGconn *server, const char *template)
+{
+    char sql[200];
+
+    snprintf(sql, sizeof(sql), "CREATE DATABASE %s TEMPLATE %s", database, template);
+    PQclear(run(server, sql));
+}
+
+static void apply_roles(void)
 {
     cleanup(freep) char *path = harness_path(harness_env("DECNET_SOURCE_ROOT"), "deploy/roles.sql");
     cleanup(freep) char *sql = harness_read(path);
 
     cr_assert_neq(*sql, '\0', "%s is empty or not there", path);
-    PQclear(run(server, "SELECT pg_advisory_lock(hashtextextended('decnet.test.roles', 0))"));
     PQclear(run(connection, sql));
-    PQclear(run(server, "SELECT pg_advisory_unlock(hashtextextended('decnet.test.roles', 0))"));
+}
+
+static bool database_exists(PGconn *server)
+{
+    char sql[128];
+
+    snprintf(sql, sizeof(sql), "SELECT 1 FROM pg_database WHERE datname = '%s'", database);
+    cleanup(resultp) PGresult *r = run(server, sql);
+    return PQntuples(r) > 0;
+}
+
+/* Migrating takes longer than most tests: it is done once for each schema and server, then copied. The name tells one
+ * state of migrations and roles from another, for servers that outlive a change of them. */
+static void make_template(PGconn *server)
+{
+    cleanup(freep) char *roles_path = harness_path(harness_env("DECNET_SOURCE_ROOT"), "deploy/roles.sql");
+    cleanup(freep) char *roles = harness_read(roles_path);
+    uint64_t schema = XXH3_64bits(roles, strlen(roles));
+
+    for (int i = 0; i < n_migrations; i++)
+        schema = XXH3_64bits_withSeed(migrations[i].sql, strlen(migrations[i].sql), schema);
+    snprintf(database, sizeof(database), "decnet_template_%016llx", (unsigned long long)schema);
+    PQclear(run(server, LOCK_SERVER));
+    if (!database_exists(server)) {
+        create_database(server, "template0");
+        open_database();
+        migrate();
+        apply_roles();
+        PQfinish(connection);
+    }
+    PQclear(run(server, UNLOCK_SERVER));
 }
 
 static void start(bool with_schema)
 {
     PGconn *server = open_connection(harness_env("DECNET_TEST_PG"));
-    char sql[128];
+    char template[sizeof(database)] = "template0";
 
+    if (with_schema) {
+        make_template(server);
+        memcpy(template, database, sizeof(template));
+    }
     /* the time too: process ids come back, databases stay */
     snprintf(database, sizeof(database), "decnet_test_%d_%lld", (int)getpid(), (long long)clock_now_us());
-    snprintf(sql, sizeof(sql), "CREATE DATABASE %s TEMPLATE template0", database);
-    PQclear(run(server, sql));
-    cleanup(freep) char *text = harness_pg_conninfo();
-    connection = open_connection(text);
-    PQclear(run(connection, "SET client_min_messages = warning; SET search_path = decnet"));
-    if (with_schema) {
-        migrate();
-        apply_roles(server);
-    }
+    create_database(server, template);
+    open_database();
     PQfinish(server);
 }
 

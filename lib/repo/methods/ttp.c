@@ -2,7 +2,7 @@
 #include <stdio.h>
 
 #include "methods.h"
-#include "tags.h"
+#include "repo/tags.h"
 
 /* --- writing --- */
 
@@ -227,36 +227,30 @@ static int list_tags_by_scope_and_technique(MethodCall *call, JsonWriter *w)
     return r;
 }
 
-const Method methods_ttp[] = {
-    {"insert_tags", {{"rows", PARAM_LIST, .required = true}}, "int", .writes = true, .run = insert_tags},
-    {"list_techniques_by_attacker",
-     {{"uuid", PARAM_UUID, .required = true}},
-     "list[IdentityTechniqueRow]",
-     .shape = METHOD_ROWS,
-     METHOD_STATEMENT("list_techniques_by_attacker", ROLLUP("WHERE attacker_uuid = $1")),
-     .write_row = write_identity_technique},
-    {"list_techniques_by_session",
-     {{"sid", PARAM_TEXT, .required = true}},
-     "list[IdentityTechniqueRow]",
-     .shape = METHOD_ROWS,
-     METHOD_STATEMENT("list_techniques_by_session", ROLLUP("WHERE session_id = $1")),
-     .write_row = write_identity_technique},
-    {"list_tags_by_scope_and_technique",
-     {{"scope", PARAM_TEXT, .required = true},
-      {"uuid", PARAM_UUID, .required = true},
-      {"technique_id", PARAM_TEXT, .required = true},
-      {"sub_technique_id", PARAM_TEXT, .nullable = true},
-      {"limit", PARAM_COUNT, .standard = "200"}},
-     "list[row(ttp_tag)]",
-     .shape = METHOD_ROWS,
-     .run = list_tags_by_scope_and_technique},
-    {"list_distinct_techniques", .returns = "list[TechniqueRollupRow]", .shape = METHOD_ROWS,
-     METHOD_STATEMENT("list_distinct_techniques", ROLLUP("")), .write_row = write_technique},
-    {"list_ttp_tags_by_attacker",
-     {{"uuid", PARAM_UUID, .required = true}, {"limit", PARAM_COUNT, .standard = "2000"}},
-     "list[row(ttp_tag)]",
-     .shape = METHOD_ROWS,
-     METHOD_STATEMENT("list_ttp_tags_by_attacker", "SELECT * FROM ttp_tag WHERE attacker_uuid = $1"
-                                                   " ORDER BY created_at DESC, uuid DESC LIMIT $2")},
-};
-const size_t n_methods_ttp = ARRAY_SIZE(methods_ttp);
+METHOD(insert_tags, .params = {{"rows", PARAM_LIST, .required = true}}, .returns = "int", .writes = true,
+       .run = insert_tags);
+
+METHOD(list_techniques_by_attacker, .params = {{"uuid", PARAM_UUID, .required = true}},
+       .returns = "list[IdentityTechniqueRow]", .shape = METHOD_ROWS,
+       .statement.sql = ROLLUP("WHERE attacker_uuid = $1"), .write_row = write_identity_technique);
+
+METHOD(list_techniques_by_session, .params = {{"sid", PARAM_TEXT, .required = true}},
+       .returns = "list[IdentityTechniqueRow]", .shape = METHOD_ROWS, .statement.sql = ROLLUP("WHERE session_id = $1"),
+       .write_row = write_identity_technique);
+
+METHOD(list_tags_by_scope_and_technique,
+       .params = {{"scope", PARAM_TEXT, .required = true},
+                  {"uuid", PARAM_UUID, .required = true},
+                  {"technique_id", PARAM_TEXT, .required = true},
+                  {"sub_technique_id", PARAM_TEXT, .nullable = true},
+                  {"limit", PARAM_LIMIT, .standard = "200"}},
+       .returns = "list[row(ttp_tag)]", .shape = METHOD_ROWS, .run = list_tags_by_scope_and_technique);
+
+METHOD(list_distinct_techniques, .returns = "list[TechniqueRollupRow]", .shape = METHOD_ROWS,
+       .statement.sql = ROLLUP(""), .write_row = write_technique);
+
+METHOD(list_ttp_tags_by_attacker,
+       .params = {{"uuid", PARAM_UUID, .required = true}, {"limit", PARAM_LIMIT, .standard = "2000"}},
+       .returns = "list[row(ttp_tag)]", .shape = METHOD_ROWS,
+       .statement.sql = "SELECT * FROM ttp_tag WHERE attacker_uuid = $1"
+                        " ORDER BY created_at DESC, uuid DESC LIMIT $2");

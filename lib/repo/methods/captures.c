@@ -23,25 +23,6 @@ static const Column credential_columns[] = {
     {"fields", COLUMN_JSON, COLUMN_NULLABLE, 0},
 };
 
-/* Runs @s on the dictionary of the only parameter, checked against @columns, and writes what it returns. */
-static int write_dictionary(MethodCall *call, const char *where, const Column *columns, size_t n, const Statement *s,
-                            JsonWriter *w)
-{
-    cleanup(buf_free) Buf clean = {0};
-    cleanup(args_free) Args args = {0};
-    cleanup(pgresult_freep) PGresult *result = NULL;
-    JsonWriter inner = {.buf = &clean};
-
-    int r = data_write(call, where, call->values[0].json, columns, n, &inner);
-    if (r != 0)
-        return r;
-    arg_json(&args, buf_str(&clean));
-    r = repo_exec(call->repo, s, &args, &result);
-    if (r == 0)
-        method_write_rows(call, result, w);
-    return r;
-}
-
 static int add_bounty(MethodCall *call, JsonWriter *w)
 {
     static const Statement insert = {
@@ -50,7 +31,7 @@ static int add_bounty(MethodCall *call, JsonWriter *w)
         .sql = "INSERT INTO bounty (\"timestamp\", decky, service, attacker_ip, bounty_type, payload)"
                " SELECT COALESCE(\"timestamp\", decnet_now()), decky, service, attacker_ip, bounty_type, payload"
                " FROM jsonb_populate_record(NULL::bounty, $1) ON CONFLICT DO NOTHING"};
-    return write_dictionary(call, "bounty_data", bounty_columns, ARRAY_SIZE(bounty_columns), &insert, w);
+    return method_run_dictionary(call, 0, bounty_columns, ARRAY_SIZE(bounty_columns), &insert, w);
 }
 
 static int upsert_credential(MethodCall *call, JsonWriter *w)
@@ -71,16 +52,11 @@ static int upsert_credential(MethodCall *call, JsonWriter *w)
                "   WHEN c.outcome IS NULL OR EXCLUDED.last_seen >= c.last_seen THEN EXCLUDED.outcome"
                "   ELSE c.outcome END"
                " RETURNING id"};
-    return write_dictionary(call, "data", credential_columns, ARRAY_SIZE(credential_columns), &upsert, w);
+    return method_run_dictionary(call, 0, credential_columns, ARRAY_SIZE(credential_columns), &upsert, w);
 }
 
-const Method methods_captures[] = {
-    {"add_bounty", {{"bounty_data", PARAM_OBJECT, .required = true}}, "void", .writes = true, .run = add_bounty},
-    {"upsert_credential",
-     {{"data", PARAM_OBJECT, .required = true}},
-     "int (row id)",
-     .writes = true,
-     .shape = METHOD_SCALAR,
-     .run = upsert_credential},
-};
-const size_t n_methods_captures = ARRAY_SIZE(methods_captures);
+METHOD(add_bounty, .params = {{"bounty_data", PARAM_OBJECT, .required = true}}, .returns = "void", .writes = true,
+       .run = add_bounty);
+
+METHOD(upsert_credential, .params = {{"data", PARAM_OBJECT, .required = true}}, .returns = "int (row id)",
+       .writes = true, .shape = METHOD_SCALAR, .run = upsert_credential);

@@ -61,24 +61,16 @@ static int upsert_attacker_intel(MethodCall *call, JsonWriter *w)
 
 #define LIST_OF(column) "CASE jsonb_typeof(" column ") WHEN 'array' THEN " column " ELSE '[]' END AS " column
 
-const Method methods_intel[] = {
-    {"upsert_attacker_intel",
-     {{"data", PARAM_OBJECT, .required = true}},
-     "uuid",
-     .writes = true,
-     .run = upsert_attacker_intel},
-    {"get_attacker_intel_by_uuid",
-     {{"uuid", PARAM_UUID, .required = true}},
-     "row(attacker_intel)?",
-     .shape = METHOD_ROW,
-     METHOD_STATEMENT("get_attacker_intel_by_uuid", "SELECT * FROM attacker_intel WHERE attacker_uuid = $1")},
-    {"get_attacker_intel_row_by_uuid",
-     {{"uuid", PARAM_UUID, .required = true}},
-     "typed row(attacker_intel)?",
-     .shape = METHOD_ROW,
-     METHOD_STATEMENT(
-         "get_attacker_intel_row_by_uuid",
-         "SELECT attacker_uuid, attacker_ip, aggregate_verdict, abuseipdb_score, " LIST_OF("abuseipdb_categories") ", greynoise_classification, greynoise_name, " LIST_OF("greynoise_tags") ", feodo_listed, feodo_malware_family, threatfox_listed, " LIST_OF(
-             "threatfox_threat_types") ", " LIST_OF("threatfox_ioc_types") ", " LIST_OF("threatfox_malware_families") " FROM attacker_intel WHERE attacker_uuid = $1")},
-};
-const size_t n_methods_intel = ARRAY_SIZE(methods_intel);
+METHOD(upsert_attacker_intel, .params = {{"data", PARAM_OBJECT, .required = true}}, .returns = "uuid", .writes = true,
+       .run = upsert_attacker_intel);
+
+METHOD(get_attacker_intel_by_uuid, .params = {{"uuid", PARAM_UUID, .required = true}},
+       .returns = "row(attacker_intel)?", .shape = METHOD_ROW,
+       .statement.sql = "SELECT * FROM attacker_intel WHERE attacker_uuid = $1");
+
+METHOD(
+    get_attacker_intel_row_by_uuid, .params = {{"uuid", PARAM_UUID, .required = true}},
+    .returns = "typed row(attacker_intel)?", .shape = METHOD_ROW,
+    .statement.sql =
+        ("SELECT attacker_uuid, attacker_ip, aggregate_verdict, abuseipdb_score, " LIST_OF("abuseipdb_categories") ", greynoise_classification, greynoise_name, " LIST_OF("greynoise_tags") ", feodo_listed, feodo_malware_family, threatfox_listed, " LIST_OF(
+            "threatfox_threat_types") ", " LIST_OF("threatfox_ioc_types") ", " LIST_OF("threatfox_malware_families") " FROM attacker_intel WHERE attacker_uuid = $1"));

@@ -1,5 +1,5 @@
 /* Methods on logs. */
-#include "logs.h"
+#include "repo/logs.h"
 
 #include <string.h>
 
@@ -150,10 +150,11 @@ static int add_logs(MethodCall *call, JsonWriter *w)
     return insert_logs(call, buf_str(&entries), w);
 }
 
-const Method methods_logs[] = {
-    {"add_log", {{"log_data", PARAM_OBJECT, .required = true}}, "void", .writes = true, .run = add_log},
-    {"add_logs", {{"log_entries", PARAM_LIST, .required = true}}, "void", .writes = true, .run = add_logs},
-    {"get_max_log_id", .returns = "int", .shape = METHOD_SCALAR,
-     METHOD_STATEMENT("get_max_log_id", "SELECT COALESCE(max(id), 0) FROM logs")},
-};
-const size_t n_methods_logs = ARRAY_SIZE(methods_logs);
+METHOD(add_log, .params = {{"log_data", PARAM_OBJECT, .required = true}}, .returns = "void", .writes = true,
+       .run = add_log);
+
+METHOD(add_logs, .params = {{"log_entries", PARAM_LIST, .required = true}}, .returns = "void", .writes = true,
+       .run = add_logs);
+
+METHOD(get_max_log_id, .returns = "int", .shape = METHOD_SCALAR,
+       .statement.sql = "SELECT COALESCE(max(id), 0) FROM logs");

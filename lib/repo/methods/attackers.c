@@ -1,5 +1,5 @@
 /* Methods on attackers. */
-#include "attackers.h"
+#include "repo/attackers.h"
 
 #include "methods.h"
 
@@ -71,34 +71,28 @@ static int upsert_attacker(MethodCall *call, JsonWriter *w)
     " WHERE (" search "::text IS NULL OR strpos(lower(ip), lower(" search ")) > 0)"                                    \
     " AND (" service "::text IS NULL OR services @> to_jsonb(" service "::text))"
 
-const Method methods_attackers[] = {
-    {"upsert_attacker", {{"data", PARAM_OBJECT, .required = true}}, "uuid", .writes = true, .run = upsert_attacker},
-    {"get_attacker_by_uuid",
-     {{"uuid", PARAM_UUID, .required = true}},
-     "row(attackers)?",
-     .shape = METHOD_ROW,
-     METHOD_STATEMENT("get_attacker_by_uuid", "SELECT * FROM attackers WHERE uuid = $1")},
-    {"get_attacker_uuid_by_ip",
-     {{"ip", PARAM_IP, .required = true}},
-     "uuid?",
-     .shape = METHOD_SCALAR,
-     METHOD_STATEMENT("get_attacker_uuid_by_ip", "SELECT uuid FROM attackers WHERE ip = $1")},
-    {"get_attackers",
-     {{"limit", PARAM_COUNT, .standard = "50"},
-      {"offset", PARAM_COUNT, .standard = "0"},
-      {"search", PARAM_FILTER, .nullable = true},
-      {"sort_by", PARAM_TEXT, .standard = "\"recent\""},
-      {"service", PARAM_FILTER, .nullable = true}},
-     "list[row(attackers)]",
-     .shape = METHOD_ROWS,
-     METHOD_STATEMENT("get_attackers", "SELECT * FROM attackers" ATTACKER_FILTER(
-                                           "$3", "$5") " ORDER BY CASE WHEN $4 = 'active' THEN event_count END DESC,"
-                                                       "  CASE WHEN $4 = 'traversals' THEN is_traversal END DESC,"
-                                                       "  last_seen DESC, uuid LIMIT $1 OFFSET $2")},
-    {"get_total_attackers",
-     {{"search", PARAM_FILTER, .nullable = true}, {"service", PARAM_FILTER, .nullable = true}},
-     "int",
-     .shape = METHOD_SCALAR,
-     METHOD_STATEMENT("get_total_attackers", "SELECT count(*) FROM attackers" ATTACKER_FILTER("$1", "$2"))},
-};
-const size_t n_methods_attackers = ARRAY_SIZE(methods_attackers);
+METHOD(upsert_attacker, .params = {{"data", PARAM_OBJECT, .required = true}}, .returns = "uuid", .writes = true,
+       .run = upsert_attacker);
+
+METHOD(get_attacker_by_uuid, .params = {{"uuid", PARAM_UUID, .required = true}}, .returns = "row(attackers)?",
+       .shape = METHOD_ROW, .statement.sql = "SELECT * FROM attackers WHERE uuid = $1");
+
+METHOD(get_attacker_uuid_by_ip, .params = {{"ip", PARAM_IP, .required = true}}, .returns = "uuid?",
+       .shape = METHOD_SCALAR, .statement.sql = "SELECT uuid FROM attackers WHERE ip = $1");
+
+METHOD(get_attackers,
+       .params = {{"limit", PARAM_LIMIT, .standard = "50"},
+                  {"offset", PARAM_COUNT, .standard = "0"},
+                  {"search", PARAM_FILTER, .nullable = true},
+                  {"sort_by", PARAM_TEXT, .standard = "\"recent\""},
+                  {"service", PARAM_FILTER, .nullable = true}},
+       .returns = "list[row(attackers)]", .shape = METHOD_ROWS,
+       .statement.sql = "SELECT * FROM attackers" ATTACKER_FILTER(
+           "$3", "$5") " ORDER BY CASE WHEN $4 = 'active' THEN event_count END DESC,"
+                       "  CASE WHEN $4 = 'traversals' THEN is_traversal END DESC,"
+                       "  last_seen DESC, uuid LIMIT $1 OFFSET $2");
+
+METHOD(get_total_attackers,
+       .params = {{"search", PARAM_FILTER, .nullable = true}, {"service", PARAM_FILTER, .nullable = true}},
+       .returns = "int", .shape = METHOD_SCALAR,
+       .statement.sql = "SELECT count(*) FROM attackers" ATTACKER_FILTER("$1", "$2"));

@@ -1,9 +1,9 @@
 /* What the sources of the method table share: the row itself, a call with its checked values, and dictionaries that
- * become rows. Private to lib/repo/method*.c. */
+ * become rows. Private to lib/repo/methods. */
 #pragma once
 
-#include "method.h"
-#include "pg.h"
+#include "repo/method.h"
+#include "repo/pg.h"
 
 typedef struct MethodValue {
     bool is_null;
@@ -36,21 +36,32 @@ struct Method {
     MethodWriteRow write_row; /* NULL: every column */
 };
 
-/* "method_" keeps a method's prepared statement apart from others of the same name. */
-#define METHOD_STATEMENT(method_, sql_) .statement = {.name = "method_" method_, .shape = SHAPE_ROWS, .sql = sql_}
+/* The row of one method; the fields that it sets follow. Its name has to stand in list.h. The statement's name
+ * keeps its prepared statement apart from others of the same name; the statement's text is .statement.sql. */
+#define METHOD(name_, ...)                                                                                             \
+    const Method method_##name_ = {                                                                                    \
+        .name = #name_, .statement.name = "method_" #name_, .statement.shape = SHAPE_ROWS, __VA_ARGS__}
 
-typedef struct MethodGroup {
-    const Method *methods;
-    const size_t *n;
-} MethodGroup;
-extern const Method methods_attackers[], methods_captures[], methods_intel[], methods_logs[], methods_ttp[];
-extern const size_t n_methods_attackers, n_methods_captures, n_methods_intel, n_methods_logs, n_methods_ttp;
+#define LISTED(group_, name_) extern const Method method_##name_;
+#include "list.h"
+#undef LISTED
+
+typedef struct Column Column;
 
 /* Runs @s with the parameters in order and writes its rows as the method's shape says. */
 int method_run_statement(MethodCall *call, const Statement *s, JsonWriter *w);
 void method_write_rows(const MethodCall *call, const PGresult *r, JsonWriter *w);
-/* REPO_E_INVALID with a message that begins with the method's name. */
+/* Checks the dictionary of parameter @i against @columns, runs @s on it ($1, jsonb) and writes what comes back. */
+int method_run_dictionary(MethodCall *call, int i, const Column *columns, size_t n, const Statement *s, JsonWriter *w);
+/* Records @outcome with a message; see repo.h. @detail_json: members of an object, or NULL. */
+int method_fail(const MethodCall *call, int outcome, const char *detail_json, const char *fmt, ...) printf_like(4, 5);
+/* REPO_E_INVALID. */
 int method_invalid(const MethodCall *call, const char *fmt, ...) printf_like(2, 3);
+/* Text parameter @i, absent for null; its uuid, NULL for null or malformed. */
+Str method_text(const MethodCall *call, int i);
+const Uuid *method_uuid(const MethodCall *call, int i);
+/* Binds parameter @i as its type says. */
+void method_bind(const MethodCall *call, int i, Args *args);
 
 /* --- dictionaries --- */
 typedef enum ColumnType {
@@ -64,21 +75,25 @@ typedef enum ColumnType {
     COLUMN_JSON,           /* a value, or text that holds JSON; other text is refused */
     COLUMN_JSON_OR_STRING, /* other text becomes a JSON string */
     COLUMN_OBJECT,         /* an object, no text */
+    COLUMN_LITERAL,        /* any value as it is; text is a value and never parsed */
 } ColumnType;
 
-enum { COLUMN_REQUIRED = 1, COLUMN_NULLABLE = 2 };
+enum { COLUMN_REQUIRED = 1, COLUMN_NULLABLE = 2, COLUMN_STRICT = 4 /* too long: refused */ };
 
-typedef struct Column {
+struct Column {
     const char *name;
     ColumnType type;
     unsigned flags;
     size_t max_chars; /* longer text is cut; 0: no bound */
-} Column;
+};
 
 /* Writes @data as a clean object: known keys that are present, types checked, text repaired and cut, times and ids in
  * one spelling. Other keys are ignored. @where names the dictionary in messages. REPO_E_INVALID. */
 int data_write(const MethodCall *call, const char *where, json_object *data, const Column *columns, size_t n,
                JsonWriter *w) must_check;
+/* The same for a change of a stored row: a key that @columns does not name is refused (repository F43). */
+int data_write_patch(const MethodCall *call, const char *where, json_object *data, const Column *columns, size_t n,
+                     JsonWriter *w) must_check;
 
 /* The pieces of an upsert that overwrites only what is given, from a list of rows X(name, type, flags, max, default):
  * $1 is the clean object, r the record made from it, a the stored row. */
@@ -87,4 +102,5 @@ int data_write(const MethodCall *call, const char *where, json_object *data, con
     ", CASE WHEN $1 ? '" #name_ "' THEN r." #name_ " ELSE " standard_ " END"
 #define UPSERT_KEEP(name_, ...)                                                                                        \
     ", " #name_ " = CASE WHEN $1 ? '" #name_ "' THEN EXCLUDED." #name_ " ELSE a." #name_ " END"
+#define PATCH_SET(name_, ...) ", " #name_ " = CASE WHEN $1 ? '" #name_ "' THEN r." #name_ " ELSE a." #name_ " END"
 #define UPSERT_COLUMN(name_, type_, flags_, max_, standard_) {#name_, type_, flags_, max_},

@@ -7,7 +7,7 @@ static const char *const type_words[] = {
     [COLUMN_TEXT] = "text",        [COLUMN_IP] = "text",         [COLUMN_UUID] = "a uuid",
     [COLUMN_INT] = "an integer",   [COLUMN_DOUBLE] = "a number", [COLUMN_BOOL] = "a boolean",
     [COLUMN_TIME] = "a time",      [COLUMN_JSON] = "JSON",       [COLUMN_JSON_OR_STRING] = "JSON",
-    [COLUMN_OBJECT] = "an object",
+    [COLUMN_OBJECT] = "an object", [COLUMN_LITERAL] = "a value",
 };
 
 static bool write_text(const Column *c, Str text, JsonWriter *w)
@@ -38,6 +38,8 @@ static bool write_text(const Column *c, Str text, JsonWriter *w)
     default:
         break;
     }
+    if ((c->flags & COLUMN_STRICT) && text_clip_chars(text, c->max_chars).len != text.len)
+        return false;
     json_value_str(w, c->max_chars ? text_clip_chars(text, c->max_chars) : text);
     return true;
 }
@@ -84,6 +86,8 @@ static bool write_value(const Column *c, json_object *value, JsonWriter *w)
         if (is != json_type_object)
             return false;
         break;
+    case COLUMN_LITERAL:
+        break;
     case COLUMN_JSON:
     case COLUMN_JSON_OR_STRING:
         return write_json(c, value, w);
@@ -114,4 +118,18 @@ int data_write(const MethodCall *call, const char *where, json_object *data, con
     }
     json_end_object(w);
     return 0;
+}
+
+int data_write_patch(const MethodCall *call, const char *where, json_object *data, const Column *columns, size_t n,
+                     JsonWriter *w)
+{
+    json_object_object_foreach (data, key, value) {
+        bool known = false;
+        (void)value;
+        for (size_t i = 0; i < n && !known; i++)
+            known = strcmp(columns[i].name, key) == 0;
+        if (!known)
+            return method_invalid(call, "%s: %.64s is no column that can be changed", where, key);
+    }
+    return data_write(call, where, data, columns, n, w);
 }

@@ -1,5 +1,5 @@
 /* From JSON to a checked call, from its rows to JSON. */
-#include "method.h"
+#include "repo/method.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -8,37 +8,35 @@
 
 #include "methods.h"
 
-static const MethodGroup groups[] = {
-    {methods_logs, &n_methods_logs},
-    {methods_captures, &n_methods_captures},
-    {methods_attackers, &n_methods_attackers},
-    {methods_intel, &n_methods_intel},
-    {methods_ttp, &n_methods_ttp},
+static const struct {
+    const char *group;
+    const Method *method;
+} table[] = {
+#define LISTED(group_, name_) {#group_, &method_##name_},
+#include "list.h"
+#undef LISTED
 };
 
 size_t method_count(void)
 {
-    size_t n = 0;
-    for (size_t i = 0; i < ARRAY_SIZE(groups); i++)
-        n += *groups[i].n;
-    return n;
+    return ARRAY_SIZE(table);
 }
 
 const Method *method_at(size_t i)
 {
-    for (size_t k = 0; k < ARRAY_SIZE(groups); k++) {
-        if (i < *groups[k].n)
-            return &groups[k].methods[i];
-        i -= *groups[k].n;
-    }
-    return NULL;
+    return i < ARRAY_SIZE(table) ? table[i].method : NULL;
+}
+
+const char *method_group(size_t i)
+{
+    return table[i].group;
 }
 
 const Method *method_find(const char *name)
 {
-    for (size_t i = 0; i < method_count(); i++)
-        if (strcmp(method_at(i)->name, name) == 0)
-            return method_at(i);
+    for (size_t i = 0; i < ARRAY_SIZE(table); i++)
+        if (strcmp(table[i].method->name, name) == 0)
+            return table[i].method;
     return NULL;
 }
 
@@ -78,13 +76,37 @@ int method_invalid(const MethodCall *call, const char *fmt, ...)
     return repo_fail(call->repo, REPO_E_INVALID, call->method->name, "%s", text);
 }
 
+int method_fail(const MethodCall *call, int outcome, const char *detail_json, const char *fmt, ...)
+{
+    char text[400];
+    va_list args;
+
+    va_start(args, fmt);
+    vsnprintf(text, sizeof(text), fmt, args);
+    va_end(args);
+    repo_fail(call->repo, outcome, call->method->name, "%s", text);
+    if (detail_json)
+        repo_detail(call->repo, "%s", detail_json);
+    return outcome;
+}
+
 /* --- parameters --- */
 
 static const char *const type_words[] = {
-    [PARAM_TEXT] = "text",      [PARAM_FILTER] = "text",    [PARAM_IP] = "text",
-    [PARAM_UUID] = "text",      [PARAM_INT] = "an integer", [PARAM_COUNT] = "an integer that is not negative",
-    [PARAM_BOOL] = "a boolean", [PARAM_TIME] = "a time",    [PARAM_OBJECT] = "an object",
-    [PARAM_LIST] = "a list",    [PARAM_JSON] = "a value",
+    [PARAM_TEXT] = "text",
+    [PARAM_FILTER] = "text",
+    [PARAM_IP] = "text",
+    [PARAM_UUID] = "text",
+    [PARAM_NEW_ID] = "a uuid",
+    [PARAM_INT] = "an integer",
+    [PARAM_COUNT] = "an integer that is not negative",
+    [PARAM_LIMIT] = "an integer that is not negative and at most " STRINGIFY(LIMIT_PAGE_ROWS) "; use offset for more",
+    [PARAM_BOOL] = "a boolean",
+    [PARAM_TIME] = "a time",
+    [PARAM_OBJECT] = "an object",
+    [PARAM_LIST] = "a list",
+    [PARAM_SET] = "a list of texts",
+    [PARAM_JSON] = "a value",
 };
 
 static Str canonical_ip(Arena *arena, Str text)
@@ -99,9 +121,28 @@ static bool read_text(MethodCall *call, ParamType type, Str text, MethodValue *r
         return false;
     ret->text = type == PARAM_IP ? canonical_ip(call->arena, text) : text;
     ret->is_null = type == PARAM_FILTER && text.len == 0;
-    if (type == PARAM_UUID)
+    if (type == PARAM_UUID || type == PARAM_NEW_ID)
         ret->malformed = !uuid_parse_text(text, &ret->uuid);
+    if (type == PARAM_NEW_ID && ret->malformed)
+        return false;
     return type != PARAM_TIME || time_parse(text, &ret->number, NULL) == 0;
+}
+
+static bool all_text(json_object *list)
+{
+    if (!json_object_is_type(list, json_type_array))
+        return false;
+    for (size_t i = 0; i < json_object_array_length(list); i++)
+        if (!json_object_is_type(json_object_array_get_idx(list, i), json_type_string))
+            return false;
+    return true;
+}
+
+static bool read_int(ParamType type, json_object *json, MethodValue *ret)
+{
+    ret->number = json_object_get_int64(json);
+    return json_object_is_type(json, json_type_int) && (type == PARAM_INT || ret->number >= 0) &&
+           (type != PARAM_LIMIT || ret->number <= LIMIT_PAGE_ROWS);
 }
 
 static bool read_value(MethodCall *call, ParamType type, json_object *json, MethodValue *ret)
@@ -114,12 +155,13 @@ static bool read_value(MethodCall *call, ParamType type, json_object *json, Meth
     case PARAM_FILTER:
     case PARAM_IP:
     case PARAM_UUID:
+    case PARAM_NEW_ID:
     case PARAM_TIME:
         return read_text(call, type, json_str(json), ret);
     case PARAM_INT:
     case PARAM_COUNT:
-        ret->number = json_object_get_int64(json);
-        return is == json_type_int && (type == PARAM_INT || ret->number >= 0);
+    case PARAM_LIMIT:
+        return read_int(type, json, ret);
     case PARAM_BOOL:
         ret->number = json_object_get_boolean(json);
         return is == json_type_boolean;
@@ -127,6 +169,8 @@ static bool read_value(MethodCall *call, ParamType type, json_object *json, Meth
         return is == json_type_object;
     case PARAM_LIST:
         return is == json_type_array;
+    case PARAM_SET:
+        return all_text(json);
     case PARAM_JSON:
         return true;
     }
@@ -200,6 +244,14 @@ static void bind_json(Args *args, json_object *json)
     arg_json(args, buf_str(&text));
 }
 
+static void bind_set(Args *args, const MethodValue *v)
+{
+    ArgArray *texts = arg_array(args, PG_TEXT);
+
+    for (size_t i = 0; !v->is_null && i < json_object_array_length(v->json); i++)
+        array_str(texts, json_str(json_object_array_get_idx(v->json, i)));
+}
+
 static void bind_value(Args *args, ParamType type, const MethodValue *v)
 {
     switch (type) {
@@ -208,11 +260,13 @@ static void bind_value(Args *args, ParamType type, const MethodValue *v)
     case PARAM_IP:
         arg_str(args, v->is_null ? (Str){0} : v->text);
         break;
+    case PARAM_NEW_ID:
     case PARAM_UUID: /* comparing with NULL matches nothing */
         arg_uuid(args, v->is_null || v->malformed ? NULL : &v->uuid);
         break;
     case PARAM_INT:
     case PARAM_COUNT:
+    case PARAM_LIMIT:
         if (v->is_null)
             arg_null(args, PG_INT8);
         else
@@ -227,6 +281,9 @@ static void bind_value(Args *args, ParamType type, const MethodValue *v)
     case PARAM_TIME:
         arg_time(args, v->is_null ? TIME_NONE : v->number);
         break;
+    case PARAM_SET:
+        bind_set(args, v);
+        break;
     case PARAM_OBJECT:
     case PARAM_LIST:
     case PARAM_JSON:
@@ -236,6 +293,27 @@ static void bind_value(Args *args, ParamType type, const MethodValue *v)
             bind_json(args, v->json);
         break;
     }
+}
+
+void method_bind(const MethodCall *call, int i, Args *args)
+{
+    bind_value(args, call->method->params[i].type, &call->values[i]);
+}
+
+Str method_text(const MethodCall *call, int i)
+{
+    return call->values[i].is_null ? (Str){0} : call->values[i].text;
+}
+
+const Uuid *method_uuid(const MethodCall *call, int i)
+{
+    return call->values[i].is_null || call->values[i].malformed ? NULL : &call->values[i].uuid;
+}
+
+static void bind_all(const MethodCall *call, Args *args)
+{
+    for (int i = 0; i < METHOD_PARAMS_MAX && call->method->params[i].name; i++)
+        method_bind(call, i, args);
 }
 
 /* --- results --- */
@@ -272,13 +350,28 @@ void method_write_rows(const MethodCall *call, const PGresult *r, JsonWriter *w)
 
 int method_run_statement(MethodCall *call, const Statement *s, JsonWriter *w)
 {
-    const MethodParam *params = call->method->params;
     cleanup(args_free) Args args = {0};
     cleanup(pgresult_freep) PGresult *result = NULL;
 
-    for (size_t i = 0; i < METHOD_PARAMS_MAX && params[i].name; i++)
-        bind_value(&args, params[i].type, &call->values[i]);
+    bind_all(call, &args);
     int r = repo_exec(call->repo, s, &args, &result);
+    if (r == 0)
+        method_write_rows(call, result, w);
+    return r;
+}
+
+int method_run_dictionary(MethodCall *call, int i, const Column *columns, size_t n, const Statement *s, JsonWriter *w)
+{
+    cleanup(buf_free) Buf clean = {0};
+    cleanup(args_free) Args args = {0};
+    cleanup(pgresult_freep) PGresult *result = NULL;
+    JsonWriter inner = {.buf = &clean};
+
+    int r = data_write(call, call->method->params[i].name, call->values[i].json, columns, n, &inner);
+    if (r != 0)
+        return r;
+    arg_json(&args, buf_str(&clean));
+    r = repo_exec(call->repo, s, &args, &result);
     if (r == 0)
         method_write_rows(call, result, w);
     return r;
@@ -302,10 +395,31 @@ static int attempt(Repo *repo, void *arg)
     return m->run ? m->run(a->call, &w) : method_run_statement(a->call, &m->statement, &w);
 }
 
-/* A broken bound or a value that a column cannot hold is the caller's mistake; a row that is there already is not. */
+/* A broken bound or a value that a column cannot hold is the caller's mistake; so is a row that is there already, but
+ * another one. */
 static int outcome_for_caller(Repo *repo, int r)
 {
-    return r == REPO_E_REJECTED && strcmp(repo_error(repo)->sqlstate, "23505") != 0 ? REPO_E_INVALID : r;
+    if (r != REPO_E_REJECTED)
+        return r;
+    return strcmp(repo_error(repo)->sqlstate, "23505") == 0 ? REPO_E_CONFLICT : REPO_E_INVALID;
+}
+
+const char *repo_error_class(const Repo *repo, int outcome)
+{
+    static const struct {
+        int outcome;
+        const char *name;
+    } classes[] = {
+        {REPO_E_INVALID, "E_INVALID"}, {REPO_E_NOT_FOUND, "E_NOT_FOUND"}, {REPO_E_CONFLICT, "E_CONFLICT"},
+        {REPO_E_FK, "E_FK"},           {REPO_E_VERSION, "E_VERSION"},     {REPO_E_NOT_EDITABLE, "E_NOT_EDITABLE"},
+        {REPO_E_ORPHAN, "E_ORPHAN"},
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(classes); i++)
+        if (classes[i].outcome == outcome)
+            return classes[i].name;
+    bool contended = outcome == REPO_E_RETRY && strncmp(repo_error(repo)->sqlstate, "40", 2) == 0;
+    return contended ? "E_RETRY" : "E_DB";
 }
 
 static int unknown_method(Repo *repo, const char *name)
@@ -322,6 +436,11 @@ static int unknown_method(Repo *repo, const char *name)
                      near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
 }
 
+static bool in_transaction(Repo *repo)
+{
+    return repo_is_connected(repo) && PQtransactionStatus(repo_connection(repo)) != PQTRANS_IDLE;
+}
+
 int repo_call(Repo *repo, const char *method, json_object *params, Buf *ret_json)
 {
     const Method *m = method_find(method);
@@ -335,10 +454,54 @@ int repo_call(Repo *repo, const char *method, json_object *params, Buf *ret_json
     int r = take_params(&call, params);
     if (r != 0)
         return r;
-    bool within = repo_is_connected(repo) && PQtransactionStatus(repo_connection(repo)) != PQTRANS_IDLE;
-    r = within ? attempt(repo, &a) : repo_transaction(repo, attempt, &a);
+    r = in_transaction(repo) ? attempt(repo, &a) : repo_transaction(repo, attempt, &a);
     if (r == 0)
         buf_add_str(ret_json, buf_str(&a.result));
     buf_free(&a.result);
     return outcome_for_caller(repo, r);
+}
+
+/* --- iterators --- */
+
+typedef struct Walk {
+    MethodCall *call;
+    RepoItem fn;
+    void *arg;
+    Buf item;
+    int stopped; /* what the callback returned */
+} Walk;
+
+static int each_row(void *arg, const PGresult *row)
+{
+    Walk *walk = arg;
+    MethodWriteRow write_row = walk->call->method->write_row ? walk->call->method->write_row : res_write_row;
+    JsonWriter w = {.buf = &walk->item};
+
+    buf_clear(&walk->item);
+    write_row(row, 0, &w);
+    walk->stopped = walk->fn(walk->arg, buf_str(&walk->item));
+    return walk->stopped;
+}
+
+int repo_call_each(Repo *repo, const char *method, json_object *params, RepoItem fn, void *arg)
+{
+    const Method *m = method_find(method);
+    cleanup(arena_freep) Arena *arena = NULL;
+    cleanup(args_free) Args args = {0};
+
+    if (!m)
+        return unknown_method(repo, method);
+    arena = arena_new();
+    MethodCall call = {.repo = repo, .method = m, .arena = arena};
+    Walk walk = {.call = &call, .fn = fn, .arg = arg};
+    if (!m->iterates)
+        return method_invalid(&call, "gives one result and no items");
+    int r = take_params(&call, params);
+    r = r ? r : repo_connect(repo);
+    if (r != 0)
+        return r;
+    bind_all(&call, &args);
+    r = repo_each(repo, &m->statement, &args, each_row, &walk); /* one statement: one snapshot */
+    buf_free(&walk.item);
+    return walk.stopped ? walk.stopped : outcome_for_caller(repo, r);
 }

@@ -1,0 +1,2 @@
+/* What one attacker did: commands, artifacts, transcripts, mail, leaks. */
+#include "methods.h"

@@ -1,0 +1,2 @@
+/* Whole tables for other systems, row by row. */
+#include "methods.h"

@@ -1,0 +1,2 @@
+/* Deckies of the fleet, and all deckies that run. */
+#include "methods.h"

@@ -1,0 +1,2 @@
+/* Identities: who is the same pair of hands. */
+#include "methods.h"

@@ -1,0 +1,2 @@
+/* Observations: envelopes of attribution, idempotent on evidence and primitive. */
+#include "methods.h"

@@ -1,0 +1,2 @@
+/* Counts of the dashboard. */
+#include "methods.h"

@@ -1,0 +1,2 @@
+/* Tarpit rules. */
+#include "methods.h"

@@ -1,0 +1,2 @@
+/* Users of the console, the key-value state, and what is set up once. */
+#include "methods.h"

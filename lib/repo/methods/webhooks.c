@@ -1,0 +1,2 @@
+/* Webhook subscriptions and their circuits. */
+#include "methods.h"

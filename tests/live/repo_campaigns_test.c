@@ -1,0 +1,2 @@
+/* Campaigns: identities that act together. */
+#include "repo_support.h"

@@ -1,0 +1,2 @@
+/* Canary blobs, tokens and triggers. */
+#include "repo_support.h"

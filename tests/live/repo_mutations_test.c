@@ -1,0 +1,2 @@
+/* The queue of changes to live topologies. */
+#include "repo_support.h"

@@ -1,0 +1,2 @@
+/* Events and mails of the orchestrator. */
+#include "repo_support.h"

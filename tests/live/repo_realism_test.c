@@ -1,0 +1,2 @@
+/* Synthetic files and the configuration of realism. */
+#include "repo_support.h"

@@ -1,0 +1,2 @@
+/* Counts of the dashboard. */
+#include "repo_support.h"

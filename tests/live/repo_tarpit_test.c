@@ -1,0 +1,2 @@
+/* Tarpit rules. */
+#include "repo_support.h"

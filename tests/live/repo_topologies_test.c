@@ -1,0 +1,2 @@
+/* Topologies: networks of deckies that are planned, edited while pending, and watched when live. */
+#include "repo_support.h"
