@@ -68,9 +68,10 @@ def database_that_restarts_while_ingester_and_worker_run():
     try:
         other = Lab("restarts", server=server.conninfo())
         worker = other.worker_spawn(DECNET_BATCH_RECORDS=5)
-        ingest = other.ingest_spawn("--idle-timeout", "0", "--batch", "7", plain)
+        ingest = other.ingest_spawn("--idle-timeout", "0", "--batch", "3", plain)
         for how, away_s in ((signal.SIGINT, 0), (signal.SIGQUIT, 0), (signal.SIGINT, 1.5)):
-            time.sleep(0.5)
+            seen = other.count("logs")
+            wait_until(lambda: other.count("logs") > seen, "lines being stored", program=ingest)
             server.stop(how)
             time.sleep(away_s)
             server.start()
