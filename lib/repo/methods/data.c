@@ -4,10 +4,19 @@
 #include "methods.h"
 
 static const char *const type_words[] = {
-    [COLUMN_TEXT] = "text",        [COLUMN_IP] = "text",         [COLUMN_UUID] = "a uuid",
-    [COLUMN_INT] = "an integer",   [COLUMN_DOUBLE] = "a number", [COLUMN_BOOL] = "a boolean",
-    [COLUMN_TIME] = "a time",      [COLUMN_JSON] = "JSON",       [COLUMN_JSON_OR_STRING] = "JSON",
-    [COLUMN_OBJECT] = "an object", [COLUMN_LITERAL] = "a value",
+    [COLUMN_TEXT] = "text",
+    [COLUMN_IP] = "text",
+    [COLUMN_UUID] = "a uuid",
+    [COLUMN_INT] = "an integer",
+    [COLUMN_DOUBLE] = "a number",
+    [COLUMN_BOOL] = "a boolean",
+    [COLUMN_TIME] = "a time",
+    [COLUMN_JSON] = "JSON",
+    [COLUMN_JSON_OR_STRING] = "JSON",
+    [COLUMN_OBJECT] = "an object",
+    [COLUMN_LITERAL] = "a value",
+    [COLUMN_JSON_LIST] = "a list",
+    [COLUMN_JSON_OBJECT] = "an object",
 };
 
 static bool write_text(const Column *c, Str text, JsonWriter *w)
@@ -44,6 +53,20 @@ static bool write_text(const Column *c, Str text, JsonWriter *w)
     return true;
 }
 
+static bool has_shape(const Column *c, json_object *value)
+{
+    if (!value && (c->flags & COLUMN_NULLABLE)) /* text that says null */
+        return true;
+    switch (c->type) {
+    case COLUMN_JSON_LIST:
+        return json_object_is_type(value, json_type_array);
+    case COLUMN_JSON_OBJECT:
+        return json_object_is_type(value, json_type_object);
+    default:
+        return true;
+    }
+}
+
 /* Callers pass native JSON, or text that holds it. */
 static bool write_json(const Column *c, json_object *value, JsonWriter *w)
 {
@@ -51,12 +74,15 @@ static bool write_json(const Column *c, json_object *value, JsonWriter *w)
     cleanup(json_putp) json_object *parsed = text.data ? json_parse(text) : NULL;
     bool is_null_text = text.data && str_eq(text_trim(text), STR("null"));
 
-    if (!text.data || parsed || is_null_text)
+    if (!text.data || parsed || is_null_text) {
+        if (!has_shape(c, text.data ? parsed : value))
+            return false;
         json_value_object(w, text.data ? parsed : value);
-    else if (c->type == COLUMN_JSON_OR_STRING)
+    } else if (c->type == COLUMN_JSON_OR_STRING) {
         json_value_str(w, text);
-    else
+    } else {
         return false;
+    }
     return true;
 }
 
@@ -90,10 +116,20 @@ static bool write_value(const Column *c, json_object *value, JsonWriter *w)
         break;
     case COLUMN_JSON:
     case COLUMN_JSON_OR_STRING:
+    case COLUMN_JSON_LIST:
+    case COLUMN_JSON_OBJECT:
         return write_json(c, value, w);
     }
     json_value_object(w, value);
     return true;
+}
+
+static int refuse_value(const MethodCall *call, const char *where, const Column *c)
+{
+    if (c->flags & COLUMN_STRICT)
+        return method_invalid(call, "%s: %s must be %s of at most %zu characters", where, c->name, type_words[c->type],
+                              c->max_chars);
+    return method_invalid(call, "%s: %s must be %s", where, c->name, type_words[c->type]);
 }
 
 int data_write(const MethodCall *call, const char *where, json_object *data, const Column *columns, size_t n,
@@ -114,7 +150,7 @@ int data_write(const MethodCall *call, const char *where, json_object *data, con
         if (!value)
             json_value_null(w);
         else if (!write_value(c, value, w))
-            return method_invalid(call, "%s: %s must be %s", where, c->name, type_words[c->type]);
+            return refuse_value(call, where, c);
     }
     json_end_object(w);
     return 0;

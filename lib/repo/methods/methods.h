@@ -74,6 +74,8 @@ typedef enum ColumnType {
     COLUMN_TIME,
     COLUMN_JSON,           /* a value, or text that holds JSON; other text is refused */
     COLUMN_JSON_OR_STRING, /* other text becomes a JSON string */
+    COLUMN_JSON_LIST,      /* a list, or text that holds one */
+    COLUMN_JSON_OBJECT,    /* an object, or text that holds one */
     COLUMN_OBJECT,         /* an object, no text */
     COLUMN_LITERAL,        /* any value as it is; text is a value and never parsed */
 } ColumnType;
