@@ -30,16 +30,18 @@ struct Repo {
 };
 
 /* What each class of SQLSTATE means for the caller (PostgreSQL manual, appendix A); the first row that is a prefix
- * wins. An answer without SQLSTATE means that the connection is gone. */
+ * wins. An answer without SQLSTATE means that the connection is gone. 54: a value is too large, say for an index. */
 static const struct {
     const char *prefix;
     int outcome;
 } outcomes[] = {
-    {"08", REPO_E_RETRY},    {"53", REPO_E_RETRY},    {"57", REPO_E_RETRY},       {"55P03", REPO_E_RETRY},
-    {"40", REPO_E_RETRY},    {"26000", REPO_E_RETRY}, {"0A000", REPO_E_RETRY},    {"25P03", REPO_E_RETRY},
-    {"58", REPO_E_RETRY},    {"23503", REPO_E_FK},    {"22", REPO_E_REJECTED},    {"23", REPO_E_REJECTED},
-    {"P0", REPO_E_REJECTED}, {"21", REPO_E_REJECTED}, {"42", REPO_E_OPERATOR},    {"28", REPO_E_OPERATOR},
-    {"3D", REPO_E_OPERATOR}, {"3F", REPO_E_OPERATOR}, {"25006", REPO_E_OPERATOR}, {"", -EIO},
+    {"08", REPO_E_RETRY},       {"53", REPO_E_RETRY},    {"57", REPO_E_RETRY},
+    {"55P03", REPO_E_RETRY},    {"40", REPO_E_RETRY},    {"26000", REPO_E_RETRY},
+    {"0A000", REPO_E_RETRY},    {"25P03", REPO_E_RETRY}, {"58", REPO_E_RETRY},
+    {"23503", REPO_E_FK},       {"22", REPO_E_REJECTED}, {"23", REPO_E_REJECTED},
+    {"P0", REPO_E_REJECTED},    {"21", REPO_E_REJECTED}, {"42", REPO_E_OPERATOR},
+    {"28", REPO_E_OPERATOR},    {"3D", REPO_E_OPERATOR}, {"3F", REPO_E_OPERATOR},
+    {"25006", REPO_E_OPERATOR}, {"54", REPO_E_REJECTED}, {"", -EIO},
 };
 
 static const struct {

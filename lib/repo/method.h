@@ -13,6 +13,7 @@ typedef enum ParamType {
     PARAM_TEXT,
     PARAM_FILTER, /* text, of which "" means the same as null: no filter */
     PARAM_IP,     /* text; the canonical spelling when it is an address */
+    PARAM_ID,     /* text; the one spelling when it is a uuid, as foreign ids may be anything */
     PARAM_UUID,   /* a malformed one matches nothing, like an unknown one */
     PARAM_NEW_ID, /* a uuid that will be stored: a malformed one is refused */
     PARAM_INT,
@@ -23,6 +24,7 @@ typedef enum ParamType {
     PARAM_OBJECT,
     PARAM_LIST,
     PARAM_SET,  /* list of texts */
+    PARAM_IPS,  /* list of texts; addresses in their canonical spelling */
     PARAM_JSON, /* any value */
 } ParamType;
 

@@ -96,6 +96,7 @@ static const char *const type_words[] = {
     [PARAM_TEXT] = "text",
     [PARAM_FILTER] = "text",
     [PARAM_IP] = "text",
+    [PARAM_ID] = "text",
     [PARAM_UUID] = "text",
     [PARAM_NEW_ID] = "a uuid",
     [PARAM_INT] = "an integer",
@@ -106,6 +107,7 @@ static const char *const type_words[] = {
     [PARAM_OBJECT] = "an object",
     [PARAM_LIST] = "a list",
     [PARAM_SET] = "a list of texts",
+    [PARAM_IPS] = "a list of texts",
     [PARAM_JSON] = "a value",
 };
 
@@ -115,11 +117,24 @@ static Str canonical_ip(Arena *arena, Str text)
     return ip_canonical(text, ip) ? str_dup(arena, str_from(ip)) : text;
 }
 
+static Str canonical_id(Arena *arena, Str text)
+{
+    char spelled[UUID_TEXT_BYTES];
+    Uuid uuid;
+
+    if (!uuid_parse_text(text, &uuid))
+        return text;
+    uuid_format(spelled, &uuid);
+    return str_dup(arena, str_from(spelled));
+}
+
 static bool read_text(MethodCall *call, ParamType type, Str text, MethodValue *ret)
 {
     if (!text.data)
         return false;
-    ret->text = type == PARAM_IP ? canonical_ip(call->arena, text) : text;
+    ret->text = type == PARAM_IP   ? canonical_ip(call->arena, text)
+                : type == PARAM_ID ? canonical_id(call->arena, text)
+                                   : text;
     ret->is_null = type == PARAM_FILTER && text.len == 0;
     if (type == PARAM_UUID || type == PARAM_NEW_ID)
         ret->malformed = !uuid_parse_text(text, &ret->uuid);
@@ -154,6 +169,7 @@ static bool read_value(MethodCall *call, ParamType type, json_object *json, Meth
     case PARAM_TEXT:
     case PARAM_FILTER:
     case PARAM_IP:
+    case PARAM_ID:
     case PARAM_UUID:
     case PARAM_NEW_ID:
     case PARAM_TIME:
@@ -170,6 +186,7 @@ static bool read_value(MethodCall *call, ParamType type, json_object *json, Meth
     case PARAM_LIST:
         return is == json_type_array;
     case PARAM_SET:
+    case PARAM_IPS:
         return all_text(json);
     case PARAM_JSON:
         return true;
@@ -244,12 +261,15 @@ static void bind_json(Args *args, json_object *json)
     arg_json(args, buf_str(&text));
 }
 
-static void bind_set(Args *args, const MethodValue *v)
+static void bind_set(Args *args, ParamType type, const MethodValue *v)
 {
     ArgArray *texts = arg_array(args, PG_TEXT);
+    char ip[IP_TEXT_BYTES];
 
-    for (size_t i = 0; !v->is_null && i < json_object_array_length(v->json); i++)
-        array_str(texts, json_str(json_object_array_get_idx(v->json, i)));
+    for (size_t i = 0; !v->is_null && i < json_object_array_length(v->json); i++) {
+        Str text = json_str(json_object_array_get_idx(v->json, i));
+        array_str(texts, type == PARAM_IPS && ip_canonical(text, ip) ? str_from(ip) : text);
+    }
 }
 
 static void bind_value(Args *args, ParamType type, const MethodValue *v)
@@ -258,6 +278,7 @@ static void bind_value(Args *args, ParamType type, const MethodValue *v)
     case PARAM_TEXT:
     case PARAM_FILTER:
     case PARAM_IP:
+    case PARAM_ID:
         arg_str(args, v->is_null ? (Str){0} : v->text);
         break;
     case PARAM_NEW_ID:
@@ -282,7 +303,8 @@ static void bind_value(Args *args, ParamType type, const MethodValue *v)
         arg_time(args, v->is_null ? TIME_NONE : v->number);
         break;
     case PARAM_SET:
-        bind_set(args, v);
+    case PARAM_IPS:
+        bind_set(args, type, v);
         break;
     case PARAM_OBJECT:
     case PARAM_LIST:
