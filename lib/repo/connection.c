@@ -300,17 +300,23 @@ int repo_script(Repo *repo, const char *name, const char *sql)
     return check_result(repo, name, SHAPE_NONE, result);
 }
 
+/* PostgreSQL keeps plans of statements with a name, and after some calls one plan for all parameters. */
+static const char *server_name(const Statement *s)
+{
+    return s->plan_anew ? "" : s->name;
+}
+
 static int prepare(Repo *repo, const Statement *s, const Args *args)
 {
     Prepared *p;
     HASH_FIND_PTR(repo->prepared, &s, p);
     if (p)
         return 0;
-    if (!PQsendPrepare(repo->conn, s->name, s->sql, args->n, args->types))
+    if (!PQsendPrepare(repo->conn, server_name(s), s->sql, args->n, args->types))
         return fail_result(repo, s->name, NULL);
     cleanup(pgresult_freep) PGresult *result = take_result(repo);
     int r = check_result(repo, s->name, SHAPE_NONE, result);
-    if (r != 0)
+    if (r != 0 || s->plan_anew)
         return r;
     p = calloc(1, sizeof(*p));
     if (!p)
@@ -333,7 +339,7 @@ static int send(Repo *repo, const Statement *s, Args *args)
     if (r != 0)
         return r;
     args_bind(args, values, lengths, formats);
-    return PQsendQueryPrepared(repo->conn, s->name, args->n, values, lengths, formats, 1)
+    return PQsendQueryPrepared(repo->conn, server_name(s), args->n, values, lengths, formats, 1)
                ? 0
                : fail_result(repo, s->name, NULL);
 }

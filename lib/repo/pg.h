@@ -33,6 +33,7 @@ typedef struct Statement {
     const char *name;
     Shape shape;
     const char *sql;
+    bool plan_anew; /* plan for the parameters of each call: where filters that may be absent decide on the index */
 } Statement;
 
 /* --- parameters: built in order, bound in binary --- */

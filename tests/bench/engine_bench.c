@@ -15,10 +15,10 @@
 #include <unistd.h>
 #include <zlib.h>
 
+#include "base/file.h"
 #include "base/limits.h"
 #include "base/time.h"
 #include "ttp/engine.h"
-#include "ttp/file.h"
 
 enum { ROUNDS = 5, DEFAULT_RULES = 1000, FILE_MAX_BYTES = 512 * 1024 * 1024, HITS = 64, PREFIX_BYTES = 24 };
 

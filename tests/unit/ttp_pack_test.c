@@ -6,7 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "ttp/file.h"
+#include "base/file.h"
 #include "ttp/pack.h"
 
 static PatternPack *compile(const PackPattern *patterns, size_t n, const char *cache_dir)

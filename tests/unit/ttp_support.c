@@ -5,7 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "ttp/file.h"
+#include "base/file.h"
 
 enum { N_PATHS = 8, PATH_BYTES = 1024 };
 

@@ -7,10 +7,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/json.h"
 #include "base/limits.h"
-
-#include "file.h"
 
 enum { SUCCESSOR_HOPS = 8 }; /* ends a ring of revocations; real trails have two steps */
 

@@ -4,9 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/limits.h"
-
-#include "file.h"
 
 static const char magic[8] = {'D', 'E', 'C', 'N', 'E', 'T', 'P', '1'};
 

@@ -7,9 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/limits.h"
-
-#include "file.h"
 
 typedef struct Loader {
     TtpRuleSet *set;

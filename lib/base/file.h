@@ -1,7 +1,7 @@
 /* Whole files, read with a bound and written so that nobody ever sees half of one. */
 #pragma once
 
-#include "base/text.h"
+#include "text.h"
 
 /* Appends the content of the regular file @path to @ret. Returns 0, -EFBIG above @max_bytes, -EISDIR when it is no
  * regular file, or the negative errno of open and read. */
