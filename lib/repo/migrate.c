@@ -106,7 +106,7 @@ typedef struct Step {
     const Migration *done; /* NULL: nothing was left to do */
 } Step;
 
-/* One migration a transaction: the lock is taken first, then the state is read again, as another may have been here. */
+/* One migration: the lock is taken first, then the state is read again, as another may have been here. */
 static int migrate_step(Repo *repo, void *arg)
 {
     cleanup(seen_free) Seen seen = {0};
@@ -140,6 +140,17 @@ int migrate_up(Repo *repo, MigrateReport report, void *arg)
             report(arg, step.done, MIGRATION_APPLIED, clock_now_us());
     } while (step.done);
     return 0;
+}
+
+int migrate_within(Repo *repo)
+{
+    Step step;
+    int r;
+
+    do {
+        r = migrate_step(repo, &step);
+    } while (r == 0 && step.done);
+    return r;
 }
 
 int migrate_status(Repo *repo, MigrateReport report, void *arg)

@@ -24,6 +24,8 @@ typedef void (*MigrateReport)(void *arg, const Migration *m, MigrationState stat
  * schema is newer than this program allows; nothing is applied then. @report (may be NULL) hears of each one that was
  * applied by this call. */
 int migrate_up(Repo *repo, MigrateReport report, void *arg) must_check;
+/* The same inside the caller's transaction, all or nothing; the lock is held until its end. */
+int migrate_within(Repo *repo) must_check;
 int migrate_status(Repo *repo, MigrateReport report, void *arg) must_check;
 /* For workers at start: 0, or REPO_E_OPERATOR with the remedy when migrations are missing or we are too old. */
 int migrate_check(Repo *repo) must_check;
