@@ -390,14 +390,19 @@ void res_write_value(const PGresult *r, int row, int col, JsonWriter *w)
     }
 }
 
-void res_write_row(const PGresult *r, int row, JsonWriter *w)
+void res_write_columns(const PGresult *r, int row, int from, int to, JsonWriter *w)
 {
     json_begin_object(w);
-    for (int col = 0; col < PQnfields(r); col++) {
+    for (int col = from; col < to; col++) {
         json_key(w, PQfname(r, col));
         res_write_value(r, row, col, w);
     }
     json_end_object(w);
+}
+
+void res_write_row(const PGresult *r, int row, JsonWriter *w)
+{
+    res_write_columns(r, row, 0, PQnfields(r), w);
 }
 
 static int by_uuid(const void *a, const void *b)

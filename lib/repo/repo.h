@@ -12,7 +12,7 @@
 enum {
     REPO_E_RETRY = 1,    /* transient (connection, deadlock, shutdown, space): roll back, run the transaction again */
     REPO_E_IN_DOUBT = 2, /* the answer to COMMIT was lost: connect, look whether it happened, decide */
-    REPO_E_REJECTED = 3, /* this data can never be stored (SQLSTATE 22, 23) */
+    REPO_E_REJECTED = 3, /* this data can never be stored (SQLSTATE 22, 23, 54) */
     REPO_E_FK = 4,       /* a row that was there a moment ago is gone (23503): look it up again */
     REPO_E_FENCED = 5,   /* another owner moved the position: nothing of this transaction may stay */
     REPO_E_OPERATOR = 6, /* an operator has to act: access, missing or newer schema (SQLSTATE 28, 3D, 3F, 42) */

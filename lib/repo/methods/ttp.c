@@ -125,15 +125,39 @@ static TechniqueName name_of(Str id)
 
 /* --- roll-ups --- */
 
-/* Columns of every roll-up, in the order of ROLLUP_COLUMNS. */
-enum { ROLLUP_TECHNIQUE, ROLLUP_SUB, ROLLUP_TACTIC, ROLLUP_COUNT, ROLLUP_FIRST, ROLLUP_LAST, ROLLUP_CONFIDENCE };
+/* Membership is literal: an identity's tags are those that name it and those of attackers that name it, and merges are
+ * not followed. The list of attackers is an array so that each half can use its index. */
+#define TAGS_OF_IDENTITY                                                                                               \
+    "(identity_uuid = $1 OR attacker_uuid = ANY (ARRAY(SELECT uuid FROM attackers WHERE identity_id = $1)))"
 
-#define ROLLUP(where)                                                                                                  \
+/* Columns of every roll-up; that of a campaign has one more. */
+enum {
+    ROLLUP_TECHNIQUE,
+    ROLLUP_SUB,
+    ROLLUP_TACTIC,
+    ROLLUP_COUNT,
+    ROLLUP_FIRST,
+    ROLLUP_LAST,
+    ROLLUP_CONFIDENCE,
+    ROLLUP_IDENTITIES
+};
+
+#define ROLLUP_ORDER                                                                                                   \
+    "count(*) DESC, max(created_at) DESC, technique_id COLLATE \"C\", sub_technique_id COLLATE \"C\" NULLS FIRST"
+
+#define ROLLUP_FROM(more, from)                                                                                        \
     "SELECT technique_id, sub_technique_id, max(tactic) AS tactic, count(*) AS count, min(created_at) AS first_seen,"  \
-    "  max(created_at) AS last_seen, max(confidence) AS confidence_max"                                                \
-    " FROM ttp_tag " where " GROUP BY technique_id, sub_technique_id"                                                  \
-    " ORDER BY count(*) DESC, max(created_at) DESC, technique_id COLLATE \"C\","                                       \
-    "  sub_technique_id COLLATE \"C\" NULLS FIRST"
+    "  max(created_at) AS last_seen, max(confidence) AS confidence_max" more " FROM " from                             \
+    " GROUP BY technique_id, sub_technique_id ORDER BY " ROLLUP_ORDER
+#define ROLLUP(where) ROLLUP_FROM("", "ttp_tag " where)
+
+/* Tags that name a member, then those of its attackers that do not: none twice. Columns in the order of the first. */
+#define TAGS_OF_CAMPAIGN                                                                                               \
+    "(SELECT technique_id, sub_technique_id, tactic, created_at, confidence, m.uuid AS member"                         \
+    "  FROM member m JOIN ttp_tag t ON t.identity_uuid = m.uuid"                                                       \
+    " UNION ALL SELECT technique_id, sub_technique_id, tactic, created_at, confidence, m.uuid"                         \
+    "  FROM member m JOIN attackers a ON a.identity_id = m.uuid JOIN ttp_tag t ON t.attacker_uuid = a.uuid"            \
+    "  WHERE NOT EXISTS (SELECT FROM member x WHERE x.uuid = t.identity_uuid)) tags"
 
 static void write_names(const PGresult *r, int row, JsonWriter *w)
 {
@@ -160,6 +184,16 @@ static void write_identity_technique(const PGresult *r, int row, JsonWriter *w)
     json_put_time(w, "first_seen", res_time(r, row, ROLLUP_FIRST));
     json_put_time(w, "last_seen", res_time(r, row, ROLLUP_LAST));
     json_put_double(w, "confidence_max", res_double(r, row, ROLLUP_CONFIDENCE));
+    write_url(r, row, w);
+    json_end_object(w);
+}
+
+static void write_campaign_technique(const PGresult *r, int row, JsonWriter *w)
+{
+    json_begin_object(w);
+    write_names(r, row, w);
+    json_put_int(w, "identity_count", res_int(r, row, ROLLUP_IDENTITIES));
+    json_put_time(w, "last_seen", res_time(r, row, ROLLUP_LAST));
     write_url(r, row, w);
     json_end_object(w);
 }
@@ -191,9 +225,7 @@ typedef struct TagsOf {
 
 static const TagsOf scopes[] = {
     {"attacker", false, TAGS_OF("attacker", "attacker_uuid = $1")},
-    {"identity", false,
-     TAGS_OF("identity",
-             "(identity_uuid = $1 OR attacker_uuid IN (SELECT uuid FROM attackers WHERE identity_id = $1))")},
+    {"identity", false, TAGS_OF("identity", TAGS_OF_IDENTITY)},
     {"session", true, TAGS_OF("session", "session_id = $1")},
 };
 
@@ -227,12 +259,68 @@ static int list_tags_by_scope_and_technique(MethodCall *call, JsonWriter *w)
     return r;
 }
 
+/* --- export --- */
+
+/* Rows arrive attacker by attacker. */
+typedef struct Export {
+    JsonWriter *w;
+    Uuid attacker;
+    bool open;
+} Export;
+
+static int export_row(void *arg, const PGresult *row)
+{
+    Export *e = arg;
+    Uuid attacker = res_uuid(row, 0, 0);
+    char text[UUID_TEXT_BYTES];
+
+    if (!e->open || uuid_cmp(&attacker, &e->attacker) != 0) {
+        if (e->open)
+            json_end_array(e->w);
+        uuid_format(text, &attacker);
+        json_key(e->w, text);
+        json_begin_array(e->w);
+        e->attacker = attacker;
+        e->open = true;
+    }
+    res_write_columns(row, 0, 1, PQnfields(row), e->w);
+    return 0;
+}
+
+static int export_rollups(MethodCall *call, JsonWriter *w)
+{
+    static const Statement rollups = {
+        .name = "method_get_all_ttp_rollups_for_export",
+        .shape = SHAPE_ROWS,
+        .sql = "SELECT attacker_uuid, technique_id, sub_technique_id, max(tactic) AS tactic, count(*) AS count,"
+               "  max(confidence) AS confidence_max FROM ttp_tag WHERE attacker_uuid IS NOT NULL"
+               " GROUP BY attacker_uuid, technique_id, sub_technique_id ORDER BY attacker_uuid, " ROLLUP_ORDER};
+    Export e = {.w = w};
+
+    json_begin_object(w);
+    int r = repo_each(call->repo, &rollups, NULL, export_row, &e);
+    if (e.open)
+        json_end_array(w);
+    json_end_object(w);
+    return r;
+}
+
 METHOD(insert_tags, .params = {{"rows", PARAM_LIST, .required = true}}, .returns = "int", .writes = true,
        .run = insert_tags);
+
+METHOD(list_techniques_by_identity, .params = {{"uuid", PARAM_UUID, .required = true}},
+       .returns = "list[IdentityTechniqueRow]", .shape = METHOD_ROWS,
+       .statement.sql = ROLLUP("WHERE " TAGS_OF_IDENTITY), .write_row = write_identity_technique);
 
 METHOD(list_techniques_by_attacker, .params = {{"uuid", PARAM_UUID, .required = true}},
        .returns = "list[IdentityTechniqueRow]", .shape = METHOD_ROWS,
        .statement.sql = ROLLUP("WHERE attacker_uuid = $1"), .write_row = write_identity_technique);
+
+METHOD(list_techniques_by_campaign, .params = {{"uuid", PARAM_UUID, .required = true}},
+       .returns = "list[CampaignTechniqueRow]", .shape = METHOD_ROWS,
+       .statement.sql = "WITH member AS (SELECT uuid FROM attacker_identities WHERE campaign_id = $1) " ROLLUP_FROM(
+           ", count(DISTINCT member) AS identity_count", TAGS_OF_CAMPAIGN),
+       .write_row = write_campaign_technique);
 
 METHOD(list_techniques_by_session, .params = {{"sid", PARAM_TEXT, .required = true}},
        .returns = "list[IdentityTechniqueRow]", .shape = METHOD_ROWS, .statement.sql = ROLLUP("WHERE session_id = $1"),
@@ -254,3 +342,12 @@ METHOD(list_ttp_tags_by_attacker,
        .returns = "list[row(ttp_tag)]", .shape = METHOD_ROWS,
        .statement.sql = "SELECT * FROM ttp_tag WHERE attacker_uuid = $1"
                         " ORDER BY created_at DESC, uuid DESC LIMIT $2");
+
+METHOD(get_all_ttp_rollups_for_export,
+       .returns = "{attacker_uuid: list[{technique_id, sub_technique_id, tactic, count, confidence_max}]}",
+       .run = export_rollups);
+
+METHOD(list_ttp_decky_phases, .params = {{"identity_uuid", PARAM_UUID, .required = true}},
+       .returns = "list[{decky_id, tactic, created_at_ts}]", .shape = METHOD_ROWS,
+       .statement.sql = "SELECT decky_id, tactic, extract(epoch FROM created_at)::float8 AS created_at_ts FROM ttp_tag"
+                        " WHERE " TAGS_OF_IDENTITY " AND decky_id IS NOT NULL ORDER BY created_at, uuid");

@@ -147,7 +147,9 @@ CREATE TABLE ttp_rule_state (
 -- --- lists of the tables of the main way ---
 CREATE INDEX ix_logs_timestamp ON logs ("timestamp" DESC, id DESC);
 CREATE INDEX ix_logs_attacker_ip ON logs (attacker_ip, event_type, "timestamp" DESC, id DESC);
-CREATE INDEX ix_logs_session_sid ON logs ((fields ->> 'sid')) WHERE event_type = 'session_recorded';
+-- A sensor's text: what is longer than an index takes must not keep its log line from being stored.
+CREATE INDEX ix_logs_session_sid ON logs ((left(fields ->> 'sid', 128)), "timestamp" DESC, id DESC)
+    WHERE event_type = 'session_recorded';
 CREATE INDEX ix_bounty_attacker_ip ON bounty (attacker_ip, bounty_type, "timestamp", id);
 CREATE INDEX ix_bounty_timestamp ON bounty ("timestamp" DESC, id DESC);
 CREATE INDEX ix_bounty_type ON bounty (bounty_type, "timestamp" DESC, id DESC);
