@@ -382,6 +382,15 @@ int method_run_statement(MethodCall *call, const Statement *s, JsonWriter *w)
     return r;
 }
 
+int method_run_filtered(MethodCall *call, int i, JsonWriter *w)
+{
+    if (!call->values[i].malformed)
+        return method_run_statement(call, &call->method->statement, w);
+    json_begin_array(w);
+    json_end_array(w);
+    return 0;
+}
+
 int method_run_dictionary(MethodCall *call, int i, const Column *columns, size_t n, const Statement *s, JsonWriter *w)
 {
     cleanup(buf_free) Buf clean = {0};
@@ -393,6 +402,24 @@ int method_run_dictionary(MethodCall *call, int i, const Column *columns, size_t
     if (r != 0)
         return r;
     arg_json(&args, buf_str(&clean));
+    r = repo_exec(call->repo, s, &args, &result);
+    if (r == 0)
+        method_write_rows(call, result, w);
+    return r;
+}
+
+int method_run_patch(MethodCall *call, const Column *columns, size_t n, const Statement *s, JsonWriter *w)
+{
+    cleanup(buf_free) Buf clean = {0};
+    cleanup(args_free) Args args = {0};
+    cleanup(pgresult_freep) PGresult *result = NULL;
+    JsonWriter inner = {.buf = &clean};
+
+    int r = data_write_patch(call, call->method->params[1].name, call->values[1].json, columns, n, &inner);
+    if (r != 0)
+        return r;
+    arg_json(&args, buf_str(&clean));
+    method_bind(call, 0, &args);
     r = repo_exec(call->repo, s, &args, &result);
     if (r == 0)
         method_write_rows(call, result, w);

@@ -4,19 +4,13 @@
 #include "methods.h"
 
 static const char *const type_words[] = {
-    [COLUMN_TEXT] = "text",
-    [COLUMN_IP] = "text",
-    [COLUMN_UUID] = "a uuid",
-    [COLUMN_INT] = "an integer",
-    [COLUMN_DOUBLE] = "a number",
-    [COLUMN_BOOL] = "a boolean",
-    [COLUMN_TIME] = "a time",
-    [COLUMN_JSON] = "JSON",
-    [COLUMN_JSON_OR_STRING] = "JSON",
-    [COLUMN_OBJECT] = "an object",
-    [COLUMN_LITERAL] = "a value",
-    [COLUMN_JSON_LIST] = "a list",
-    [COLUMN_JSON_OBJECT] = "an object",
+    [COLUMN_TEXT] = "text",        [COLUMN_IP] = "text",
+    [COLUMN_UUID] = "a uuid",      [COLUMN_ID] = "text",
+    [COLUMN_INT] = "an integer",   [COLUMN_DOUBLE] = "a number",
+    [COLUMN_BOOL] = "a boolean",   [COLUMN_TIME] = "a time",
+    [COLUMN_JSON] = "JSON",        [COLUMN_JSON_OR_STRING] = "JSON",
+    [COLUMN_OBJECT] = "an object", [COLUMN_LITERAL] = "a value",
+    [COLUMN_JSON_LIST] = "a list", [COLUMN_JSON_OBJECT] = "an object",
 };
 
 static bool write_text(const Column *c, Str text, JsonWriter *w)
@@ -33,10 +27,13 @@ static bool write_text(const Column *c, Str text, JsonWriter *w)
             text = str_from(spelled);
         break;
     case COLUMN_UUID:
-        if (!uuid_parse_text(text, &uuid))
+    case COLUMN_ID:
+        if (uuid_parse_text(text, &uuid)) {
+            uuid_format(spelled, &uuid);
+            text = str_from(spelled);
+        } else if (c->type == COLUMN_UUID) {
             return false;
-        uuid_format(spelled, &uuid);
-        text = str_from(spelled);
+        }
         break;
     case COLUMN_TIME:
         if (time_parse(text, &us, NULL) != 0)
@@ -67,10 +64,11 @@ static bool has_shape(const Column *c, json_object *value)
     }
 }
 
-/* Callers pass native JSON, or text that holds it. */
+/* Callers pass native JSON, or text that holds it; a NUL in that text is repaired as in any other. */
 static bool write_json(const Column *c, json_object *value, JsonWriter *w)
 {
-    Str text = json_str(value);
+    cleanup(arena_freep) Arena *scratch = arena_new();
+    Str text = text_sanitize(scratch, json_str(value));
     cleanup(json_putp) json_object *parsed = text.data ? json_parse(text) : NULL;
     bool is_null_text = text.data && str_eq(text_trim(text), STR("null"));
 
@@ -94,6 +92,7 @@ static bool write_value(const Column *c, json_object *value, JsonWriter *w)
     case COLUMN_TEXT:
     case COLUMN_IP:
     case COLUMN_UUID:
+    case COLUMN_ID:
     case COLUMN_TIME:
         return write_text(c, json_str(value), w);
     case COLUMN_INT:

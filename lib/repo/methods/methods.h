@@ -51,8 +51,14 @@ typedef struct Column Column;
 /* Runs @s with the parameters in order and writes its rows as the method's shape says. */
 int method_run_statement(MethodCall *call, const Statement *s, JsonWriter *w);
 void method_write_rows(const MethodCall *call, const PGresult *r, JsonWriter *w);
+/* The list of a method whose uuid parameter @i is a filter: its statement finds null for none, and a malformed one, which
+ * is bound as null too, gives an empty list without it. */
+int method_run_filtered(MethodCall *call, int i, JsonWriter *w);
 /* Checks the dictionary of parameter @i against @columns, runs @s on it ($1, jsonb) and writes what comes back. */
 int method_run_dictionary(MethodCall *call, int i, const Column *columns, size_t n, const Statement *s, JsonWriter *w);
+/* The same for a change of a stored row: its uuid is parameter 0 ($2), the dictionary parameter 1 ($1), of which every key
+ * has to be in @columns. */
+int method_run_patch(MethodCall *call, const Column *columns, size_t n, const Statement *s, JsonWriter *w);
 /* Records @outcome with a message; see repo.h. @detail_json: members of an object, or NULL. */
 int method_fail(const MethodCall *call, int outcome, const char *detail_json, const char *fmt, ...) printf_like(4, 5);
 /* REPO_E_INVALID. */
@@ -68,6 +74,7 @@ typedef enum ColumnType {
     COLUMN_TEXT,
     COLUMN_IP,   /* canonical when it is an address */
     COLUMN_UUID, /* malformed: refused */
+    COLUMN_ID,   /* text; the one spelling when it is a uuid */
     COLUMN_INT,
     COLUMN_DOUBLE,
     COLUMN_BOOL,
