@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "log_search.h"
 #include "methods.h"
 
 static const struct {
@@ -150,6 +151,144 @@ static int add_logs(MethodCall *call, JsonWriter *w)
     return insert_logs(call, buf_str(&entries), w);
 }
 
+/* --- lists --- */
+
+/* The first of several values can be looked up in an index; all of them have to be equal. */
+#define IS(column, n)                                                                                                  \
+    " AND (cardinality(" n "::text[]) = 0 OR " column " = " n "[1])"                                                   \
+    " AND (cardinality(" n ") < 2 OR " column " = ALL (" n "))"
+#define HOLDS(column) "strpos(lower(" column "), lower(word)) > 0"
+
+#define IN_WINDOW                                                                                                      \
+    " WHERE \"timestamp\" >= COALESCE($1::timestamptz, '-infinity')"                                                   \
+    " AND \"timestamp\" <= COALESCE($2::timestamptz, 'infinity')"
+#define COLUMNS_ARE IS("decky", "$3") IS("service", "$4") IS("event_type", "$5") IS("attacker_ip", "$6")
+#define FIELDS_ARE                                                                                                     \
+    " AND (cardinality($7::text[]) = 0 OR (SELECT bool_and(fields ->> k IS NOT DISTINCT FROM v)"                       \
+    "  FROM unnest($7, $8::text[]) AS t (k, v)))"
+#define HOLDS_WORDS                                                                                                    \
+    " AND (cardinality($9::text[]) = 0 OR (SELECT bool_and(" HOLDS("raw_line") " OR " HOLDS("decky") " OR " HOLDS(     \
+        "service") " OR " HOLDS("attacker_ip") ") FROM unnest($9) AS t (word)))"
+
+/* $1 to $9 as bind_filter() binds them. The statements are planned for their values (plan_anew): what is not asked for
+ * is not there, and a time window or an address is found by its index. */
+#define LOG_FILTER IN_WINDOW COLUMNS_ARE FIELDS_ARE HOLDS_WORDS
+
+static int read_time(const MethodCall *call, int i, int64_t *ret_us)
+{
+    Str text = method_text(call, i);
+
+    *ret_us = TIME_NONE;
+    if (text.data && time_parse(text, ret_us, NULL) != 0)
+        return method_invalid(call, "parameter %s must be a time", call->method->params[i].name);
+    return 0;
+}
+
+static void bind_terms(Args *args, const LogTerm *terms, size_t n)
+{
+    ArgArray *columns[LOG_COLUMNS];
+
+    for (int i = 0; i < LOG_COLUMNS; i++)
+        columns[i] = arg_array(args, PG_TEXT);
+    ArgArray *keys = arg_array(args, PG_TEXT), *values = arg_array(args, PG_TEXT), *words = arg_array(args, PG_TEXT);
+    for (size_t i = 0; i < n; i++) {
+        switch (terms[i].kind) {
+        case LOG_TERM_COLUMN:
+            array_str(columns[terms[i].column], terms[i].value);
+            break;
+        case LOG_TERM_FIELD:
+            array_str(keys, terms[i].key);
+            array_str(values, terms[i].value);
+            break;
+        case LOG_TERM_TEXT:
+            array_str(words, terms[i].value);
+            break;
+        }
+    }
+}
+
+/* Parameters @search and the two behind it, the time window. */
+static int bind_filter(const MethodCall *call, int search, Args *args)
+{
+    int64_t start_us, end_us;
+    size_t n = 0;
+
+    int r = read_time(call, search + 1, &start_us);
+    r = r ? r : read_time(call, search + 2, &end_us);
+    if (r != 0)
+        return r;
+    const LogTerm *terms = log_search_parse(call->arena, method_text(call, search), &n);
+    arg_time(args, start_us);
+    arg_time(args, end_us);
+    bind_terms(args, terms, n);
+    return 0;
+}
+
+/* Runs @s with the filter, whose first parameter is @search, and behind it the other parameters in their order. */
+static int read_logs(MethodCall *call, int search, const Statement *s, JsonWriter *w)
+{
+    cleanup(args_free) Args args = {0};
+    cleanup(pgresult_freep) PGresult *result = NULL;
+
+    int r = bind_filter(call, search, &args);
+    if (r != 0)
+        return r;
+    for (int i = 0; i < METHOD_PARAMS_MAX && call->method->params[i].name; i++)
+        if (i < search || i > search + 2)
+            method_bind(call, i, &args);
+    r = repo_exec(call->repo, s, &args, &result);
+    if (r == 0)
+        method_write_rows(call, result, w);
+    return r;
+}
+
+static int get_logs(MethodCall *call, JsonWriter *w)
+{
+    static const Statement list = {.name = "method_get_logs",
+                                   .shape = SHAPE_ROWS,
+                                   .plan_anew = true,
+                                   .sql = "SELECT * FROM logs" LOG_FILTER
+                                          " ORDER BY \"timestamp\" DESC, id DESC LIMIT $10 OFFSET $11"};
+    return read_logs(call, 2, &list, w);
+}
+
+static int get_total_logs(MethodCall *call, JsonWriter *w)
+{
+    static const Statement count = {.name = "method_get_total_logs",
+                                    .shape = SHAPE_ROW,
+                                    .plan_anew = true,
+                                    .sql = "SELECT count(*) FROM logs" LOG_FILTER};
+    return read_logs(call, 0, &count, w);
+}
+
+/* Intervals start at the epoch, whatever the window. Longer ones than all time there is are no different from it. */
+static int get_log_histogram(MethodCall *call, JsonWriter *w)
+{
+    static const Statement histogram = {
+        .name = "method_get_log_histogram",
+        .shape = SHAPE_ROWS,
+        .plan_anew = true,
+        .sql = "SELECT to_char(start AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') AS time, count(*) AS count"
+               " FROM (SELECT date_bin(make_interval(secs => 60 * LEAST(GREATEST($10, 1), 10000000000)),"
+               "  \"timestamp\", 'epoch') AS start FROM logs" LOG_FILTER ") b GROUP BY start ORDER BY start"};
+    return read_logs(call, 0, &histogram, w);
+}
+
+static int get_logs_after_id(MethodCall *call, JsonWriter *w)
+{
+    static const Statement tail = {.name = "method_get_logs_after_id",
+                                   .shape = SHAPE_ROWS,
+                                   .plan_anew = true,
+                                   .sql = "SELECT * FROM logs" LOG_FILTER " AND id > $10 ORDER BY id LIMIT $11"};
+    return read_logs(call, 2, &tail, w);
+}
+
+#define LOG_FILTER_PARAMS                                                                                              \
+    {"search", PARAM_FILTER, .nullable = true}, {"start_time", PARAM_FILTER, .nullable = true},                        \
+    {                                                                                                                  \
+        "end_time", PARAM_FILTER, .nullable = true                                                                     \
+    }
+
 METHOD(add_log, .params = {{"log_data", PARAM_OBJECT, .required = true}}, .returns = "void", .writes = true,
        .run = add_log);
 
@@ -158,3 +297,20 @@ METHOD(add_logs, .params = {{"log_entries", PARAM_LIST, .required = true}}, .ret
 
 METHOD(get_max_log_id, .returns = "int", .shape = METHOD_SCALAR,
        .statement.sql = "SELECT COALESCE(max(id), 0) FROM logs");
+
+METHOD(get_logs,
+       .params = {{"limit", PARAM_LIMIT, .standard = "50"},
+                  {"offset", PARAM_COUNT, .standard = "0"},
+                  LOG_FILTER_PARAMS},
+       .returns = "list[row(logs)]", .shape = METHOD_ROWS, .run = get_logs);
+
+METHOD(get_total_logs, .params = {LOG_FILTER_PARAMS}, .returns = "int", .shape = METHOD_SCALAR, .run = get_total_logs);
+
+METHOD(get_log_histogram, .params = {LOG_FILTER_PARAMS, {"interval_minutes", PARAM_INT, .standard = "15"}},
+       .returns = "list[{time, count}]", .shape = METHOD_ROWS, .run = get_log_histogram);
+
+METHOD(get_logs_after_id,
+       .params = {{"last_id", PARAM_INT, .required = true},
+                  {"limit", PARAM_LIMIT, .standard = "500"},
+                  LOG_FILTER_PARAMS},
+       .returns = "list[row(logs)]", .shape = METHOD_ROWS, .run = get_logs_after_id);
