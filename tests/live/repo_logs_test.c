@@ -47,7 +47,7 @@ static void expect_found(const char *want, const char *search)
     cr_expect_eq(in_histogram, n, "%s", search);
     buf_printf(&tail, "'last_id':0,%s", params.data);
     cleanup(json_putp) json_object *rows = call("get_logs_after_id", "{%s}", tail.data);
-    cr_expect_eq(json_object_array_length(rows), n, "%s", search);
+    cr_expect_eq(json_object_array_length(rows), (size_t)n, "%s", search);
 }
 
 /* --- lists --- */

@@ -1,2 +1,143 @@
 /* Bounties: lists, counts, fingerprints, and the purge of logs and bounties. */
+#include "repo/logs.h"
+
 #include "methods.h"
+
+/* --- lists --- */
+
+#define HOLDS(column, search) "strpos(lower(" column "), lower(" search ")) > 0"
+#define IS_OF_TYPE(type) " WHERE (" type "::text IS NULL OR bounty_type = " type ")"
+#define HOLDS_TEXT(search)                                                                                             \
+    " AND (" search "::text IS NULL OR " HOLDS("decky", search) " OR " HOLDS("service", search) " OR " HOLDS(          \
+        "attacker_ip", search) " OR " HOLDS("payload::text", search) ")"
+
+METHOD(get_bounties,
+       .params = {{"limit", PARAM_LIMIT, .standard = "50"},
+                  {"offset", PARAM_COUNT, .standard = "0"},
+                  {"bounty_type", PARAM_FILTER, .nullable = true},
+                  {"search", PARAM_FILTER, .nullable = true}},
+       .returns = "list[row(bounty)]", .shape = METHOD_ROWS, .statement.plan_anew = true,
+       .statement.sql = "SELECT * FROM bounty" IS_OF_TYPE("$3")
+           HOLDS_TEXT("$4") " ORDER BY \"timestamp\" DESC, id DESC LIMIT $1 OFFSET $2");
+
+METHOD(get_total_bounties,
+       .params = {{"bounty_type", PARAM_FILTER, .nullable = true}, {"search", PARAM_FILTER, .nullable = true}},
+       .returns = "int", .shape = METHOD_SCALAR, .statement.plan_anew = true,
+       .statement.sql = "SELECT count(*) FROM bounty" IS_OF_TYPE("$1") HOLDS_TEXT("$2"));
+
+METHOD(get_fingerprint_bounties_by_ip, .params = {{"ip", PARAM_IP, .required = true}}, .returns = "list[row(bounty)]",
+       .shape = METHOD_ROWS,
+       .statement.sql = "SELECT * FROM bounty WHERE attacker_ip = $1 AND bounty_type = 'fingerprint'"
+                        " ORDER BY \"timestamp\", id");
+
+METHOD(count_probe_relays,
+       .params = {{"attacker_ip", PARAM_IP, .required = true}, {"decky", PARAM_TEXT, .required = true}},
+       .returns = "int", .shape = METHOD_SCALAR,
+       .statement.sql = "SELECT count(*) FROM bounty WHERE attacker_ip = $1 AND bounty_type = 'probe_relay'"
+                        " AND decky = $2");
+
+/* --- grouped by address --- */
+
+typedef struct Groups {
+    JsonWriter *w;
+    Buf ip; /* of the group that is open */
+    bool open;
+} Groups;
+
+/* Addresses are text of attackers, which json_key() does not take. */
+static void open_group(Groups *g, Str ip)
+{
+    if (g->open) {
+        json_end_array(g->w);
+        buf_add_char(g->w->buf, ',');
+    }
+    json_append_string(g->w->buf, ip);
+    buf_add_char(g->w->buf, ':');
+    g->w->need_comma = false;
+    json_begin_array(g->w);
+    buf_clear(&g->ip);
+    buf_add_str(&g->ip, ip);
+    g->open = true;
+}
+
+static int add_to_group(void *arg, const PGresult *row)
+{
+    Groups *g = arg;
+    Str ip = res_str(row, 0, PQfnumber(row, "attacker_ip"));
+
+    if (!g->open || !str_eq(ip, buf_str(&g->ip)))
+        open_group(g, ip);
+    res_write_row(row, 0, g->w);
+    return 0;
+}
+
+/* Row by row, so that only the answer is in memory. */
+static int write_groups(MethodCall *call, const Statement *s, Args *args, JsonWriter *w)
+{
+    Groups groups = {.w = w};
+
+    json_begin_object(w);
+    int r = repo_each(call->repo, s, args, add_to_group, &groups);
+    if (groups.open)
+        json_end_array(w);
+    json_end_object(w);
+    buf_free(&groups.ip);
+    return r;
+}
+
+#define BY_IP " ORDER BY attacker_ip COLLATE \"C\", \"timestamp\", id"
+
+static int get_all_bounties_by_ip(MethodCall *call, JsonWriter *w)
+{
+    static const Statement all = {
+        .name = "method_get_all_bounties_by_ip", .shape = SHAPE_ROWS, .sql = "SELECT * FROM bounty" BY_IP};
+    return write_groups(call, &all, NULL, w);
+}
+
+static int get_bounties_for_ips(MethodCall *call, JsonWriter *w)
+{
+    static const Statement some = {.name = "method_get_bounties_for_ips",
+                                   .shape = SHAPE_ROWS,
+                                   .sql = "SELECT * FROM bounty WHERE attacker_ip = ANY ($1)" BY_IP};
+    cleanup(args_free) Args args = {0};
+
+    method_bind(call, 0, &args);
+    return write_groups(call, &some, &args, w);
+}
+
+METHOD(get_all_bounties_by_ip, .returns = "{ip: list[row(bounty)]}", .shape = METHOD_ROW,
+       .run = get_all_bounties_by_ip);
+
+METHOD(get_bounties_for_ips, .params = {{"ips", PARAM_IPS, .required = true}}, .returns = "{ip: list[row(bounty)]}",
+       .shape = METHOD_ROW, .run = get_bounties_for_ips);
+
+/* --- purge --- */
+
+/* What hangs on an attacker goes with it (ON DELETE CASCADE); credentials go first, as they would only be cut loose.
+ * Identities, campaigns, findings about reuse, attachments, canaries and everything set up stay, and so do the numbers
+ * of ids, as cursors that follow them must not meet one twice. Ingest waits meanwhile. */
+static int purge_logs_and_bounties(MethodCall *call, JsonWriter *w)
+{
+    static const struct {
+        const char *table;
+        Statement statement;
+    } purges[] = {
+        {"logs", {"method_purge_logs", SHAPE_NONE, "DELETE FROM logs"}},
+        {"bounties", {"method_purge_bounties", SHAPE_NONE, "DELETE FROM bounty"}},
+        {"credentials", {"method_purge_credentials", SHAPE_NONE, "DELETE FROM credentials"}},
+        {"attackers", {"method_purge_attackers", SHAPE_NONE, "DELETE FROM attackers"}},
+    };
+
+    int r = logs_lock_and_compare(call->repo, NULL, 0, NULL);
+    json_begin_object(w);
+    for (size_t i = 0; r == 0 && i < ARRAY_SIZE(purges); i++) {
+        int64_t n = 0;
+        r = repo_run(call->repo, &purges[i].statement, NULL, &n);
+        json_put_int(w, purges[i].table, n);
+    }
+    json_end_object(w);
+    return r;
+}
+
+METHOD(purge_logs_and_bounties, .returns = "{logs, bounties, credentials, attackers}", .writes = true,
+       .shape = METHOD_ROW, .run = purge_logs_and_bounties);
