@@ -27,7 +27,10 @@ static Uuid *sorted_members(const IdentityFormed *e)
 
 Uuid identity_founded_by(const Uuid *founder)
 {
-    return uuid_v5_of(&UUID_NS_IDENTITY, founder);
+    char text[UUID_TEXT_BYTES];
+
+    uuid_format(text, founder);
+    return uuid_v5(&UUID_NS_IDENTITY, str_from(text));
 }
 
 Uuid identity_formed_id(const IdentityFormed *e)

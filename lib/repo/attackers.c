@@ -9,6 +9,14 @@ Uuid attacker_uuid(const char *ip)
     return uuid_v5(&UUID_NS_ATTACKER, str_from(ip));
 }
 
+/* An id follows from its address, so what two writers make at once breaks one of two unique keys, and ON CONFLICT minds
+ * the address only. On another try the loser finds the winner's row. */
+int attackers_inserted(Repo *repo, int outcome)
+{
+    bool lost = outcome == REPO_E_REJECTED && strcmp(repo_error(repo)->sqlstate, "23505") == 0;
+    return lost ? REPO_E_RETRY : outcome;
+}
+
 int attackers_resolve(Repo *repo, AttackerRef *refs, size_t n)
 {
     static const Statement resolve = {.name = "attackers_resolve",
@@ -107,7 +115,7 @@ int attackers_add(Repo *repo, AttackerChange *deltas, size_t n)
         array_json(services, deltas[i].services);
         array_json(deckies, deltas[i].deckies);
     }
-    int r = repo_exec(repo, &add, &args, &result);
+    int r = attackers_inserted(repo, repo_exec(repo, &add, &args, &result));
     for (int i = 0; r == 0 && i < PQntuples(result); i++) {
         AttackerChange *d = &deltas[res_int(result, i, 0) - 1];
         Uuid stored = res_uuid(result, i, 1);

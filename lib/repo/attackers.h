@@ -15,6 +15,8 @@ typedef struct AttackerRef {
 int attackers_resolve(Repo *repo, AttackerRef *refs, size_t n) must_check;
 /* The id of every attacker row that we create: UUIDv5(NS_ATTACKER, canonical address). */
 Uuid attacker_uuid(const char *ip);
+/* The outcome of an insertion of attackers: REPO_E_RETRY when another writer made one of them at the same time. */
+int attackers_inserted(Repo *repo, int outcome);
 
 /* What a chunk of log lines adds to an attacker. */
 typedef struct AttackerChange {

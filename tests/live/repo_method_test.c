@@ -1,7 +1,6 @@
 /* Every row of the method table on a real PostgreSQL, through repo_call(): what it does, what it refuses, and what
  * happens when a row is there already. */
 #include <criterion/criterion.h>
-#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -79,6 +78,38 @@ Test(repo_method, logs_in_a_list_keep_their_order_and_none_fails_the_others)
     cr_expect_eq(call_int("get_max_log_id", "{}"), 4);
 }
 
+/* Text that no index can hold and nothing packs. */
+static char *noise(size_t n)
+{
+    char *text = malloc(n + 1);
+    uint32_t x = 1;
+
+    cr_assert_not_null(text);
+    for (size_t i = 0; i < n; i++) {
+        x = x * 1664525 + 1013904223;
+        text[i] = (char)('a' + (x >> 24) % 26);
+    }
+    text[n] = '\0';
+    return text;
+}
+
+Test(repo_method, logs_with_names_without_end_are_kept)
+{
+    cleanup(freep) char *name = noise(100000);
+
+    json_object_put(call("add_logs",
+                         "{'log_entries':[{'raw_line':'1'},{'decky':'%s','service':'%s','event_type':'%s',"
+                         "'attacker_ip':'%s','raw_line':'%s','msg':'%s','trace_id':'%s','span_id':'%s','fields':{"
+                         "'sid':'%s'}},{'event_type':'session_recorded','fields':{'sid':'%s'}}]}",
+                         name, name, name, name, name, name, name, name, name, name));
+    cr_expect_eq(harness_sql_int("SELECT count(*) FROM logs"), 3);
+    cr_expect_eq(
+        harness_sql_int("SELECT count(*) FROM logs WHERE raw_line = '%s' AND attacker_ip = left('%s', 256)"
+                        " AND decky = attacker_ip AND service = decky AND event_type = decky AND msg = raw_line",
+                        name, name),
+        1);
+}
+
 Test(repo_method, attacker_upsert_merges_what_is_given)
 {
     static const char first[] = "{'data':{'ip':'::ffff:198.51.100.7','first_seen':'2026-01-02T00:00:00Z','last_seen':"
@@ -140,37 +171,30 @@ Test(repo_method, attacker_upsert_refuses)
     cr_expect_eq(harness_sql_int("SELECT count(*) FROM attackers"), 0);
 }
 
-static void *sight(void *arg)
+enum { SIGHTED = 50 };
+
+static void sight(Repo *own, int index, void *arg)
 {
-    cleanup(repo_freep) Repo *own = repo_new(&(RepoOptions){.conninfo = conninfo, .application_name = "sight"});
-    cleanup(json_putp) json_object *params =
-        json_parse(STR("{\"data\":{\"ip\":\"203.0.113.9\",\"first_seen\":\"2026-01-01T00:00:00Z\",\"last_seen\":"
-                       "\"2026-01-01T00:00:00Z\"}}"));
-    Buf *result = arg;
-    for (int i = 0; i < 20; i++) {
-        buf_clear(result);
-        if (repo_call(own, "upsert_attacker", params, result) != 0)
-            return (void *)repo_error(own); /* any value but NULL */
+    char *ids = arg; /* of hammer @index: SIGHTED of them */
+
+    for (int i = 0; i < SIGHTED; i++) {
+        cleanup(json_putp) json_object *id = call_on(own, "upsert_attacker",
+                                                     "{'data':{'ip':'203.0.113.%d','first_seen':'2026-01-01T00:00:00Z',"
+                                                     "'last_seen':'2026-01-01T00:00:00Z'}}",
+                                                     i);
+        snprintf(ids + ((size_t)index * SIGHTED + (size_t)i) * UUID_TEXT_BYTES, UUID_TEXT_BYTES, "%s",
+                 json_object_get_string(id));
     }
-    return NULL;
 }
 
 Test(repo_method, concurrent_first_sightings_are_one_attacker)
 {
-    pthread_t threads[4];
-    Buf results[4] = {{0}};
+    static char ids[HAMMERS][SIGHTED][UUID_TEXT_BYTES];
 
-    for (size_t i = 0; i < ARRAY_SIZE(threads); i++)
-        cr_assert_eq(pthread_create(&threads[i], NULL, sight, &results[i]), 0);
-    for (size_t i = 0; i < ARRAY_SIZE(threads); i++) {
-        void *failed;
-        pthread_join(threads[i], &failed);
-        cr_expect_null(failed);
-        cr_expect_str_eq(results[i].data, results[0].data);
-    }
-    for (size_t i = 0; i < ARRAY_SIZE(threads); i++)
-        buf_free(&results[i]);
-    cr_expect_eq(harness_sql_int("SELECT count(*) FROM attackers"), 1);
+    hammer_all(sight, ids);
+    for (int i = 1; i < HAMMERS; i++)
+        cr_expect_eq(memcmp(ids[i], ids[0], sizeof(ids[0])), 0, "connection %d was told other ids", i);
+    cr_expect_eq(harness_sql_int("SELECT count(*) FROM attackers"), SIGHTED);
 }
 
 Test(repo_method, attackers_are_found_and_listed)

@@ -128,6 +128,9 @@ const char *identity(unsigned n)
 
 /* --- several connections at once --- */
 
+/* Connecting takes longer than what is done then: who is ready waits for the others. */
+static pthread_barrier_t all_connected;
+
 typedef struct Hammer {
     pthread_t thread;
     int index;
@@ -141,6 +144,7 @@ static void *hammer(void *arg)
     cleanup(repo_freep) Repo *own = repo_new(&(RepoOptions){.conninfo = conninfo, .application_name = "hammer"});
 
     cr_assert_eq(repo_connect(own), 0, "%s", repo_error_text(own));
+    pthread_barrier_wait(&all_connected);
     h->fn(own, h->index, h->arg);
     return NULL;
 }
@@ -149,12 +153,14 @@ void hammer_all(HammerFn fn, void *arg)
 {
     Hammer all[HAMMERS];
 
+    cr_assert_eq(pthread_barrier_init(&all_connected, NULL, HAMMERS), 0);
     for (int i = 0; i < HAMMERS; i++) {
         all[i] = (Hammer){.index = i, .fn = fn, .arg = arg};
         cr_assert_eq(pthread_create(&all[i].thread, NULL, hammer, &all[i]), 0);
     }
     for (int i = 0; i < HAMMERS; i++)
         pthread_join(all[i].thread, NULL);
+    pthread_barrier_destroy(&all_connected);
 }
 
 json_object *call_on(Repo *on, const char *method, const char *fmt, ...)

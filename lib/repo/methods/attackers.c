@@ -60,7 +60,7 @@ static int upsert_attacker(MethodCall *call, JsonWriter *w)
     Uuid uuid = attacker_uuid(str_cstr(call->arena, json_get_str(object, "ip")));
     arg_json(&args, buf_str(&clean));
     arg_uuid(&args, &uuid);
-    r = repo_exec(call->repo, &upsert, &args, &result);
+    r = attackers_inserted(call->repo, repo_exec(call->repo, &upsert, &args, &result));
     if (r == 0)
         res_write_value(result, 0, 0, w);
     return r;

@@ -6,16 +6,24 @@
 #include "log_search.h"
 #include "methods.h"
 
+/* Names are cut: a line must not be lost for one that an index cannot hold, and raw_line has the whole. */
 static const struct {
     const char *key;
     bool required;
+    size_t max_bytes; /* 0: no bound */
 } text_keys[] = {
-    {"decky", true},    {"service", true}, {"event_type", true}, {"attacker_ip", true},
-    {"raw_line", true}, {"msg", false},    {"trace_id", false},  {"span_id", false},
+    {"decky", true, LIMIT_NAME_BYTES},
+    {"service", true, LIMIT_NAME_BYTES},
+    {"event_type", true, LIMIT_NAME_BYTES},
+    {"attacker_ip", true, LIMIT_NAME_BYTES},
+    {"raw_line", true, 0},
+    {"msg", false, 0},
+    {"trace_id", false, LIMIT_NAME_BYTES},
+    {"span_id", false, LIMIT_NAME_BYTES},
 };
 
 /* What @value says as text: itself when it is text, else its JSON. */
-static void put_as_text(JsonWriter *w, const char *key, json_object *value)
+static void put_as_text(JsonWriter *w, const char *key, json_object *value, size_t max_bytes)
 {
     cleanup(buf_free) Buf text = {0};
     JsonWriter inner = {.buf = &text};
@@ -25,7 +33,7 @@ static void put_as_text(JsonWriter *w, const char *key, json_object *value)
         json_value_object(&inner, value);
         s = buf_str(&text);
     }
-    json_put_str(w, key, s);
+    json_put_str(w, key, max_bytes ? text_clip(s, max_bytes) : s);
 }
 
 /* `fields` as an object, wherever it comes from: what is no JSON is kept under _raw, a time that cannot be read under
@@ -49,7 +57,7 @@ static void put_fields(JsonWriter *w, json_object *fields, json_object *bad_time
         return;
     w->buf->len--; /* open the object again: json_key() takes our own keys only, not those of an attacker */
     w->need_comma = raw || json_object_object_length(value) > 0;
-    put_as_text(w, "_ts_raw", bad_time);
+    put_as_text(w, "_ts_raw", bad_time, 0);
     json_end_object(w);
 }
 
@@ -64,7 +72,7 @@ static void write_entry(json_object *entry, JsonWriter *w)
     for (size_t i = 0; i < ARRAY_SIZE(text_keys); i++) {
         json_object *value = json_member(entry, text_keys[i].key);
         if (value)
-            put_as_text(w, text_keys[i].key, value);
+            put_as_text(w, text_keys[i].key, value, text_keys[i].max_bytes);
         else if (text_keys[i].required)
             json_put_cstr(w, text_keys[i].key, "");
     }
@@ -79,7 +87,7 @@ static void write_stray(json_object *entry, JsonWriter *w)
     json_begin_object(w);
     for (size_t i = 0; i < ARRAY_SIZE(text_keys); i++) {
         if (strcmp(text_keys[i].key, "raw_line") == 0)
-            put_as_text(w, "raw_line", entry);
+            put_as_text(w, "raw_line", entry, 0);
         else if (text_keys[i].required)
             json_put_cstr(w, text_keys[i].key, "");
     }

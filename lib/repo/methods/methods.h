@@ -30,11 +30,10 @@ struct Method {
     MethodParam params[METHOD_PARAMS_MAX];
     const char *returns;
     bool writes, iterates;
-    bool streams; /* a list without a bound: read row by row, never held twice; its statement alone, no .run */
     MethodShape shape;
     Statement statement;      /* its $n are the parameters in order; or */
     MethodRun run;            /* this, for what one statement cannot say */
-    MethodWriteRow write_row; /* NULL: every column; of METHOD_MAP and METHOD_GROUPS all but the key */
+    MethodWriteRow write_row; /* NULL: every column */
 };
 
 /* The row of one method; the fields that it sets follow. Its name has to stand in list.h. The statement's name
@@ -52,8 +51,14 @@ typedef struct Column Column;
 /* Runs @s with the parameters in order and writes its rows as the method's shape says. */
 int method_run_statement(MethodCall *call, const Statement *s, JsonWriter *w);
 void method_write_rows(const MethodCall *call, const PGresult *r, JsonWriter *w);
+/* The list of a method whose uuid parameter @i is a filter: its statement finds null for none, and a malformed one, which
+ * is bound as null too, gives an empty list without it. */
+int method_run_filtered(MethodCall *call, int i, JsonWriter *w);
 /* Checks the dictionary of parameter @i against @columns, runs @s on it ($1, jsonb) and writes what comes back. */
 int method_run_dictionary(MethodCall *call, int i, const Column *columns, size_t n, const Statement *s, JsonWriter *w);
+/* The same for a change of a stored row: its uuid is parameter 0 ($2), the dictionary parameter 1 ($1), of which every key
+ * has to be in @columns. */
+int method_run_patch(MethodCall *call, const Column *columns, size_t n, const Statement *s, JsonWriter *w);
 /* Records @outcome with a message; see repo.h. @detail_json: members of an object, or NULL. */
 int method_fail(const MethodCall *call, int outcome, const char *detail_json, const char *fmt, ...) printf_like(4, 5);
 /* REPO_E_INVALID. */
@@ -64,15 +69,12 @@ const Uuid *method_uuid(const MethodCall *call, int i);
 /* Binds parameter @i as its type says. */
 void method_bind(const MethodCall *call, int i, Args *args);
 
-/* Binds parameter @i as the id of a row to point to: a malformed one becomes one that no row has, so that it fails like
- * an unknown one, where a row is about to point to it. */
-void method_bind_parent(const MethodCall *call, int i, Args *args);
-
 /* --- dictionaries --- */
 typedef enum ColumnType {
     COLUMN_TEXT,
     COLUMN_IP,   /* canonical when it is an address */
     COLUMN_UUID, /* malformed: refused */
+    COLUMN_ID,   /* text; the one spelling when it is a uuid */
     COLUMN_INT,
     COLUMN_DOUBLE,
     COLUMN_BOOL,
@@ -83,9 +85,6 @@ typedef enum ColumnType {
     COLUMN_JSON_OBJECT,    /* an object, or text that holds one */
     COLUMN_OBJECT,         /* an object, no text */
     COLUMN_LITERAL,        /* any value as it is; text is a value and never parsed */
-    COLUMN_COUNT,          /* an integer of four bytes that is not negative */
-    COLUMN_SHARE,          /* a number from 0 to 1 */
-    COLUMN_TEXTS,          /* a list of texts, or text that holds one */
 } ColumnType;
 
 enum { COLUMN_REQUIRED = 1, COLUMN_NULLABLE = 2, COLUMN_STRICT = 4 /* too long: refused */ };
@@ -104,9 +103,6 @@ int data_write(const MethodCall *call, const char *where, json_object *data, con
 /* The same for a change of a stored row: a key that @columns does not name is refused (repository F43). */
 int data_write_patch(const MethodCall *call, const char *where, json_object *data, const Column *columns, size_t n,
                      JsonWriter *w) must_check;
-
-/* Parameter @i cleaned by data_write() as an object, for those who read it member by member. The caller releases. */
-int data_object(const MethodCall *call, int i, const Column *columns, size_t n, json_object **ret) must_check;
 
 /* The pieces of an upsert that overwrites only what is given, from a list of rows X(name, type, flags, max, default):
  * $1 is the clean object, r the record made from it, a the stored row. */
