@@ -37,6 +37,14 @@ Uuid uuid_v5_joined(const Uuid *ns, const Str *parts, size_t n)
     return uuid_v5(ns, buf_str(&buf));
 }
 
+Uuid uuid_v5_of(const Uuid *ns, const Uuid *of)
+{
+    char text[UUID_TEXT_BYTES];
+
+    uuid_format(text, of);
+    return uuid_v5(ns, str_from(text));
+}
+
 void uuid_format(char out[UUID_TEXT_BYTES], const Uuid *u)
 {
     static const char digits[] = "0123456789abcdef";

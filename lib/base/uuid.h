@@ -16,6 +16,8 @@ extern const Uuid UUID_NS_EVENT, UUID_NS_SESSION, UUID_NS_LOG, UUID_NS_ATTACKER,
 Uuid uuid_v5(const Uuid *ns, Str name);
 /* UUIDv5 of the @n parts joined with '|'. */
 Uuid uuid_v5_joined(const Uuid *ns, const Str *parts, size_t n);
+/* UUIDv5 of the text of @of. */
+Uuid uuid_v5_of(const Uuid *ns, const Uuid *of);
 void uuid_format(char out[UUID_TEXT_BYTES], const Uuid *u); /* lower case, dashed */
 /* Dashed or 32 hex digits, any case. */
 bool uuid_parse_text(Str text, Uuid *ret);

@@ -27,10 +27,7 @@ static Uuid *sorted_members(const IdentityFormed *e)
 
 Uuid identity_founded_by(const Uuid *founder)
 {
-    char text[UUID_TEXT_BYTES];
-
-    uuid_format(text, founder);
-    return uuid_v5(&UUID_NS_IDENTITY, str_from(text));
+    return uuid_v5_of(&UUID_NS_IDENTITY, founder);
 }
 
 Uuid identity_formed_id(const IdentityFormed *e)

@@ -151,6 +151,15 @@ static int outcome_of(const char *sqlstate)
     return -EIO;
 }
 
+int repo_fail_as(Repo *repo, const char *sqlstate, const char *statement, const char *message)
+{
+    int outcome = outcome_of(sqlstate);
+
+    repo_fail(repo, outcome, statement, "%s", message);
+    snprintf(repo->error.sqlstate, sizeof(repo->error.sqlstate), "%s", sqlstate);
+    return outcome;
+}
+
 /* The server's own words; the row data that DETAIL would show is attacker text and stays out. */
 static int fail_result(Repo *repo, const char *statement, const PGresult *result)
 {

@@ -40,6 +40,8 @@ typedef enum MethodShape {
     METHOD_SCALAR, /* the first column of the first row, or null */
     METHOD_ROW,    /* an object, or null */
     METHOD_ROWS,   /* an array of objects */
+    METHOD_MAP,    /* an object: the first column is the key, the others are the row under it */
+    METHOD_GROUPS, /* an object of arrays: the rows with one key in the first column, which come one after the other */
 } MethodShape;
 
 enum { METHOD_PARAMS_MAX = 12 };
@@ -55,6 +57,7 @@ const MethodParam *method_params(const Method *m);
 const char *method_returns(const Method *m); /* in the notation of the interface */
 bool method_writes(const Method *m);
 bool method_iterates(const Method *m); /* the interface calls it an asynchronous iterator */
+bool method_streams(const Method *m);  /* repo_call_each() takes it, too */
 
 /* Runs @method and appends its result to @ret_json as JSON. @params may be NULL for none.
  *
@@ -66,7 +69,9 @@ bool method_iterates(const Method *m); /* the interface calls it an asynchronous
  * the particulars); REPO_E_RETRY, REPO_E_IN_DOUBT, REPO_E_OPERATOR, or a negative errno. */
 int repo_call(Repo *repo, const char *method, json_object *params, Buf *ret_json) must_check;
 
-/* For methods that iterate (method_iterates()): hands each item to @fn as JSON, in constant memory, out of one snapshot.
+/* For methods that iterate (method_iterates()) and for lists without a bound (method_streams()): hands each item to @fn as
+ * JSON, in constant memory, out of one snapshot. The items of an object of arrays are objects with one member; a long
+ * array comes in pieces under the same key.
  * A result of @fn other than 0 ends the walk and is returned. Errors as repo_call(); items may have come before one. */
 typedef int (*RepoItem)(void *arg, Str item_json);
 int repo_call_each(Repo *repo, const char *method, json_object *params, RepoItem fn, void *arg) must_check;

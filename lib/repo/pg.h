@@ -99,6 +99,8 @@ static inline void pgresult_freep(PGresult **p)
 }
 /* Records an error that the library itself found; returns @outcome. */
 int repo_fail(Repo *repo, int outcome, const char *statement, const char *fmt, ...) printf_like(4, 5);
+/* The same where the server would have said @sqlstate, which decides the outcome. */
+int repo_fail_as(Repo *repo, const char *sqlstate, const char *statement, const char *message);
 void repo_hint(Repo *repo, const char *fmt, ...) printf_like(2, 3);
 void repo_detail(Repo *repo, const char *fmt, ...) printf_like(2, 3); /* members of a JSON object */
 

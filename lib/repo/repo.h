@@ -28,6 +28,14 @@ enum {
 
 typedef struct Repo Repo;
 
+/* What writing many rows by their key made of one of them. */
+typedef enum RowOutcome {
+    ROW_UNCHANGED, /* stored already as it came: nothing was written */
+    ROW_NEW,
+    ROW_CHANGED, /* another one was stored and gave way */
+    ROW_STALE,   /* another one is stored and stays */
+} RowOutcome;
+
 typedef struct RepoError {
     char sqlstate[6];      /* "" when the server did not say */
     const char *statement; /* its name, or "connect" */

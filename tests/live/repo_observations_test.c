@@ -1,2 +1,499 @@
-/* Observations: envelopes of attribution, idempotent on evidence and primitive. */
+/* Observations: single rows through repo_call(), batches through observations_upsert(), and who stays when two of them
+ * have one key. */
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/limits.h"
+#include "pg_harness.h"
+#include "repo/observations.h"
 #include "repo_support.h"
+
+TestSuite(repo_observations, .init = repo_test_setup, .fini = repo_test_teardown, .timeout = 120);
+
+#define NOBODY "00000000-0000-4000-8000-0000000000ff"
+
+/* One observation as JSON; @more overrides, as of two equal keys the later counts. */
+static const char *observation(const char *attacker_uuid, const char *evidence, const char *primitive, const char *more)
+{
+    static char out[4][1024];
+    static unsigned turn;
+    char *to = out[turn++ % 4];
+
+    snprintf(to, sizeof(out[0]),
+             "{'data':{'primitive':'%s','value':'typed','confidence':0.5,'window_start_ts':10.25,'window_end_ts':20.5,"
+             "'source':'test','evidence_ref':'%s','envelope_v':1,'ts':20.5,'attacker_uuid':'%s'%s}}",
+             primitive, evidence, attacker_uuid, more);
+    return to;
+}
+
+static void store(const char *attacker_uuid, const char *evidence, const char *primitive, const char *more)
+{
+    json_object_put(call("upsert_observation", "%s", observation(attacker_uuid, evidence, primitive, more)));
+}
+
+static void expect_stored(const char *want)
+{
+    cleanup(freep) char *value = harness_sql_text("SELECT value::text FROM observations");
+    cr_expect_str_eq(value, want);
+}
+
+/* --- single rows --- */
+
+Test(repo_observations, every_kind_of_value_comes_back_as_it_went_in)
+{
+    static const char *const values[] = {"'typed'",      "'{\\'no\\':1}'", "7",    "0.25", "true",
+                                         "[1,'a',null]", "{'a':[1,{}]}",   "null", "''",   "'a\\u0001b'"};
+    const char *a = attacker("198.51.100.1");
+
+    for (size_t i = 0; i < ARRAY_SIZE(values); i++) {
+        char evidence[16], more[64], want[64];
+        snprintf(evidence, sizeof(evidence), "e%zu", i);
+        snprintf(more, sizeof(more), ",'value':%s,'ts':%zu", values[i], i);
+        store(a, evidence, "p.q", more);
+        snprintf(want, sizeof(want), "%s", values[i]);
+    }
+    cleanup(json_putp) json_object *list =
+        call("observations_time_series", "{'attacker_uuid':'%s','primitive':'p.q'}", a);
+    cr_assert_eq(json_object_array_length(list), ARRAY_SIZE(values));
+    expect_key(nth(list, 0), "value", "typed");
+    expect_key(nth(list, 1), "value", "{\"no\":1}"); /* text is a value and never parsed */
+    cr_expect(json_object_is_type(json_object_object_get(nth(list, 1), "value"), json_type_string));
+    cr_expect(json_object_is_type(json_object_object_get(nth(list, 2), "value"), json_type_int));
+    expect_key(nth(list, 3), "value", "0.25");
+    cr_expect(json_object_is_type(json_object_object_get(nth(list, 4), "value"), json_type_boolean));
+    expect_key(nth(list, 5), "value", "[ 1, \"a\", null ]");
+    expect_key(nth(list, 6), "value", "{ \"a\": [ 1, { } ] }");
+    expect_key(nth(list, 7), "value", "null");
+    expect_key(nth(list, 8), "value", "");
+    expect_key(nth(list, 9), "value", "a\001b");
+    expect_key(nth(list, 9), "ts", "9.0");
+    expect_key(nth(list, 9), "confidence", "0.5");
+    cr_expect_eq(json_object_object_length(nth(list, 9)), 3);
+}
+
+Test(repo_observations, id_is_given_or_follows_from_the_key_and_stays)
+{
+    const char *a = attacker("198.51.100.1"), *b = attacker("198.51.100.2");
+    Uuid minted = observation_minted_id(STR("e1"), STR("p"));
+    char want[UUID_TEXT_BYTES];
+
+    uuid_format(want, &minted);
+    cleanup(json_putp) json_object *one = call("upsert_observation", "%s", observation(a, "e1", "p", ""));
+    cr_expect_str_eq(json_object_get_string(one), want);
+    cleanup(json_putp) json_object *two =
+        call("upsert_observation", "%s", observation(a, "e2", "p", ",'id':'0000000000004000800000000000ABCD'"));
+    cr_expect_str_eq(json_object_get_string(two), "00000000-0000-4000-8000-00000000abcd");
+    /* later, with another id and another attacker: the row keeps its id and takes the rest */
+    cleanup(json_putp) json_object *again =
+        call("upsert_observation", "%s",
+             observation(b, "e2", "p",
+                         ",'id':'" NOBODY "','ts':21,'value':'pasted','confidence':1,'envelope_v':2,"
+                         "'source':'other','identity_ref':'ref','window_start_ts':1,'window_end_ts':2"));
+    cr_expect_str_eq(json_object_get_string(again), "00000000-0000-4000-8000-00000000abcd");
+    cr_expect_eq(harness_sql_int("SELECT count(*) FROM observations WHERE evidence_ref = 'e2' AND attacker_uuid = '%s'"
+                                 " AND value = '\"pasted\"' AND confidence = 1 AND envelope_v = 2 AND source = 'other'"
+                                 " AND identity_ref = 'ref' AND window_start_ts = 1 AND window_end_ts = 2 AND ts = 21",
+                                 b),
+                 1);
+    /* what is not given stays, null is stored */
+    store(b, "e2", "p", ",'ts':22");
+    cr_expect_eq(harness_sql_int("SELECT count(*) FROM observations WHERE ts = 22 AND identity_ref = 'ref'"), 1);
+    store(b, "e2", "p", ",'ts':23,'identity_ref':null,'id':null");
+    cr_expect_eq(harness_sql_int("SELECT count(*) FROM observations WHERE ts = 23 AND identity_ref IS NULL"), 1);
+    cr_expect_eq(harness_sql_int("SELECT count(*) FROM observations"), 2);
+}
+
+Test(repo_observations, the_greater_one_stays_whatever_the_order)
+{
+    /* each beats the one before */
+    static const char *const ranked[] = {
+        ",'ts':1,'window_end_ts':9,'value':'z'",  ",'ts':2,'window_end_ts':1,'value':'z'",
+        ",'ts':2,'window_end_ts':2,'value':'a'",  ",'ts':2,'window_end_ts':2,'value':'b'",
+        ",'ts':2,'window_end_ts':2,'value':'b0'", ",'ts':2.5,'window_end_ts':0,'value':5"};
+    const char *a = attacker("198.51.100.1");
+
+    for (size_t i = 0; i < ARRAY_SIZE(ranked); i++)
+        store(a, "up", "p", ranked[i]);
+    for (size_t i = ARRAY_SIZE(ranked); i-- > 0;)
+        store(a, "down", "p", ranked[i]);
+    for (size_t i = 0; i < ARRAY_SIZE(ranked); i++)
+        store(a, "mixed", "p", ranked[(i * 5 + 3) % ARRAY_SIZE(ranked)]);
+    cr_expect_eq(
+        harness_sql_int("SELECT count(*) FROM observations WHERE ts = 2.5 AND window_end_ts = 0 AND value = '5'"), 3);
+}
+
+Test(repo_observations, the_same_observation_again_is_overwritten_and_not_written_when_nothing_differs)
+{
+    const char *a = attacker("198.51.100.1"), *b = attacker("198.51.100.2");
+
+    store(a, "e", "p", "");
+    cleanup(freep) char *before = harness_sql_text("SELECT ctid::text || xmin::text FROM observations");
+    store(a, "e", "p", "");
+    cleanup(freep) char *same = harness_sql_text("SELECT ctid::text || xmin::text FROM observations");
+    cr_expect_str_eq(before, same, "a replay writes nothing");
+    store(b, "e", "p", ",'confidence':0.25");
+    cr_expect_eq(
+        harness_sql_int("SELECT count(*) FROM observations WHERE confidence = 0.25 AND attacker_uuid = '%s'", b), 1,
+        "same time and value: the last write wins");
+    expect_stored("\"typed\"");
+}
+
+Test(repo_observations, what_is_none_is_refused)
+{
+    static const struct {
+        int outcome;
+        const char *more, *words;
+    } cases[] = {
+        {REPO_E_INVALID, ",'confidence':1.01", "confidence must be a number from 0 to 1"},
+        {REPO_E_INVALID, ",'confidence':-0.01", "confidence must be a number from 0 to 1"},
+        {REPO_E_INVALID, ",'confidence':'high'", "confidence must be a number from 0 to 1"},
+        {REPO_E_INVALID, ",'confidence':null", "confidence must not be null"},
+        {REPO_E_INVALID, ",'value':1e999", "value must be a value"},
+        {REPO_E_INVALID, ",'value':[{'a':-1e999}]", "value must be a value"},
+        {REPO_E_INVALID, ",'ts':1e999", "ts must be a number"},
+        {REPO_E_INVALID, ",'ts':'now'", "ts must be a number"},
+        {REPO_E_INVALID, ",'envelope_v':1.5", "envelope_v must be an integer"},
+        {REPO_E_INVALID, ",'envelope_v':2147483648", "envelope_v must be an integer from 0 to 2147483647"},
+        {REPO_E_INVALID, ",'primitive':7", "primitive must be text"},
+        {REPO_E_INVALID, ",'primitive':null", "primitive must not be null"},
+        {REPO_E_INVALID, ",'id':'nope'", "id must be a uuid"},
+        {REPO_E_INVALID, ",'attacker_uuid':'nope'", "attacker_uuid must be a uuid"},
+        {REPO_E_FK, ",'attacker_uuid':'" NOBODY "'", "foreign key"},
+    };
+    static const char *const required[] = {"primitive", "value", "confidence",   "window_start_ts", "window_end_ts",
+                                           "source",    "ts",    "evidence_ref", "envelope_v",      "attacker_uuid"};
+    const char *a = attacker("198.51.100.1");
+
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+        refuse(cases[i].outcome, cases[i].words, "upsert_observation", "%s", observation(a, "e", "p", cases[i].more));
+    for (size_t i = 0; i < ARRAY_SIZE(required); i++) {
+        char text[1024], key[64], words[64];
+        snprintf(text, sizeof(text), "%s", observation(a, "e", "p", ""));
+        snprintf(key, sizeof(key), "'%s'", required[i]);
+        char *at = strstr(text, key);
+        cr_assert_not_null(at, "%s", key);
+        at[1] = '_';
+        snprintf(words, sizeof(words), "key %s is missing", required[i]);
+        refuse(REPO_E_INVALID, words, "upsert_observation", "%s", text);
+    }
+    refuse(REPO_E_INVALID, "data must be an object", "upsert_observation", "{'data':'x'}");
+    cr_expect_eq(harness_sql_int("SELECT count(*) FROM observations"), 0);
+    /* an id that another row has */
+    store(a, "e1", "p", ",'id':'" NOBODY "'");
+    refuse(REPO_E_CONFLICT, "duplicate", "upsert_observation", "%s", observation(a, "e2", "p", ",'id':'" NOBODY "'"));
+    /* a key longer than an index takes; a short one that repeats is no measure, as the index compresses it */
+    cleanup(buf_free) Buf longer = {0};
+    for (uint32_t i = 0, x = 1; i < 20000; i++)
+        buf_printf(&longer, "%08x", x = x * 1664525 + 1013904223);
+    refuse(REPO_E_INVALID, "", "upsert_observation",
+           "{'data':{'primitive':'p','value':1,'confidence':0.5,'window_start_ts':1,'window_end_ts':1,'source':'s',"
+           "'evidence_ref':'%s','envelope_v':1,'ts':1,'attacker_uuid':'%s'}}",
+           longer.data, a);
+    cr_expect_eq(harness_sql_int("SELECT count(*) FROM observations"), 1);
+}
+
+Test(repo_observations, text_is_repaired)
+{
+    const char *a = attacker("198.51.100.1");
+
+    store(a, "e\\u0000\\ud800", "p", ",'value':{'k\\u0000':'v\\ud800'},'source':'s\\u0000'");
+    store(a, "e\\u0000\\ud800", "p", ",'value':{'k\\u0000':'v\\ud800'},'source':'s\\u0000'");
+    cr_expect_eq(harness_sql_int("SELECT count(*) FROM observations"), 1);
+    cr_expect_eq(harness_sql_int("SELECT count(*) FROM observations WHERE source = E's\\uFFFD'"), 1);
+    cleanup(json_putp) json_object *has = call("has_observations_for_evidence", "{'evidence_ref':'e\\u0000\\ud800'}");
+    cr_expect(json_object_get_boolean(has));
+}
+
+/* --- reading --- */
+
+Test(repo_observations, the_latest_of_each_primitive)
+{
+    const char *a = attacker("198.51.100.1");
+
+    store(a, "e1", "b.x", ",'ts':5,'value':1");
+    store(a, "e2", "b.x", ",'ts':7,'window_end_ts':1,'value':2,'source':'s2','confidence':0.75");
+    store(a, "e3", "b.x", ",'ts':7,'window_end_ts':2,'value':3,'id':'00000000-0000-4000-8000-000000000001'");
+    store(a, "e4", "b.x", ",'ts':7,'window_end_ts':2,'value':4,'id':'00000000-0000-4000-8000-000000000002'");
+    store(a, "e1", "B.x", ",'ts':1,'value':'upper'");
+    store(a, "e1", "a\\u00e4", ",'ts':1,'value':null");
+    store(attacker("198.51.100.2"), "e9", "c.x", "");
+    cleanup(json_putp) json_object *latest = call("latest_observation_per_primitive", "{'attacker_uuid':'%s'}", a);
+    cr_expect_str_eq(json_object_to_json_string_ext(latest, JSON_C_TO_STRING_PLAIN),
+                     "{\"B.x\":{\"value\":\"upper\",\"confidence\":0.5,\"ts\":1.0,\"source\":\"test\"},"
+                     "\"a\xc3\xa4\":{\"value\":null,\"confidence\":0.5,\"ts\":1.0,\"source\":\"test\"},"
+                     "\"b.x\":{\"value\":4,\"confidence\":0.5,\"ts\":7.0,\"source\":\"test\"}}");
+    cleanup(json_putp) json_object *none = call("latest_observation_per_primitive", "{'attacker_uuid':'nope'}");
+    cr_expect_str_eq(json_object_to_json_string(none), "{ }");
+    cleanup(json_putp) json_object *unknown =
+        call("latest_observation_per_primitive", "{'attacker_uuid':'" NOBODY "'}");
+    cr_expect_str_eq(json_object_to_json_string(unknown), "{ }");
+}
+
+Test(repo_observations, series_of_an_attacker_and_of_an_identity)
+{
+    const char *a = attacker("198.51.100.1"), *b = attacker("198.51.100.2"), *c = attacker("198.51.100.3");
+    const char *x = identity(1), *merged = identity(2);
+
+    harness_sql("UPDATE attackers SET identity_id = '%s' WHERE uuid IN ('%s', '%s');"
+                " UPDATE attackers SET identity_id = '%s' WHERE uuid = '%s';"
+                " UPDATE attacker_identities SET merged_into_uuid = '%s' WHERE uuid = '%s'",
+                x, a, b, merged, c, x, merged);
+    store(a, "e1", "p", ",'ts':3,'value':1,'id':'00000000-0000-4000-8000-000000000002'");
+    store(b, "e2", "p", ",'ts':2,'value':2");
+    store(a, "e3", "p", ",'ts':3,'value':3,'id':'00000000-0000-4000-8000-000000000001'");
+    store(a, "e3", "q", ",'ts':1,'value':4");
+    store(c, "e4", "p", ",'ts':1,'value':5");
+    cleanup(json_putp) json_object *series =
+        call("observations_time_series", "{'attacker_uuid':'%s','primitive':'p'}", a);
+    cr_expect_str_eq(json_object_to_json_string_ext(series, JSON_C_TO_STRING_PLAIN),
+                     "[{\"ts\":3.0,\"value\":3,\"confidence\":0.5},{\"ts\":3.0,\"value\":1,\"confidence\":0.5}]");
+    cleanup(json_putp) json_object *both =
+        call("observations_for_identity_primitive", "{'identity_uuid':'%s','primitive':'p'}", x);
+    cr_expect_str_eq(json_object_to_json_string_ext(both, JSON_C_TO_STRING_PLAIN),
+                     "[{\"ts\":2.0,\"value\":2,\"confidence\":0.5},{\"ts\":3.0,\"value\":3,\"confidence\":0.5},"
+                     "{\"ts\":3.0,\"value\":1,\"confidence\":0.5}]",
+                     "merges are not followed");
+    static const char *const nobody[] = {"nope", NOBODY};
+    for (size_t i = 0; i < ARRAY_SIZE(nobody); i++) {
+        cleanup(json_putp) json_object *of_attacker =
+            call("observations_time_series", "{'attacker_uuid':'%s','primitive':'p'}", nobody[i]);
+        cleanup(json_putp) json_object *of_identity =
+            call("observations_for_identity_primitive", "{'identity_uuid':'%s','primitive':'p'}", nobody[i]);
+        cr_expect_eq(json_object_array_length(of_attacker) + json_object_array_length(of_identity), 0);
+    }
+}
+
+Test(repo_observations, evidence_is_known_once_any_row_names_it)
+{
+    store(attacker("198.51.100.1"), "shard:d/ssh/f.jsonl#1", "p", "");
+    cleanup(json_putp) json_object *yes =
+        call("has_observations_for_evidence", "{'evidence_ref':'shard:d/ssh/f.jsonl#1'}");
+    cleanup(json_putp) json_object *no =
+        call("has_observations_for_evidence", "{'evidence_ref':'shard:d/ssh/f.jsonl'}");
+    cleanup(json_putp) json_object *empty = call("has_observations_for_evidence", "{'evidence_ref':''}");
+    cr_expect(json_object_get_boolean(yes));
+    cr_expect(!json_object_get_boolean(no));
+    cr_expect(!json_object_get_boolean(empty));
+}
+
+Test(repo_observations, envelopes_of_an_attacker)
+{
+    const char *a = attacker("198.51.100.1");
+
+    store(a, "e1", "p", ",'window_end_ts':9,'identity_ref':'r'");
+    store(a, "e2", "p", ",'window_end_ts':8,'id':'00000000-0000-4000-8000-000000000002'");
+    store(a, "e3", "p", ",'window_end_ts':8,'id':'00000000-0000-4000-8000-000000000001'");
+    cleanup(json_putp) json_object *list = call("list_observations_by_attacker", "{'attacker_uuid':'%s'}", a);
+    cr_assert_eq(json_object_array_length(list), 3);
+    expect_key(nth(list, 0), "evidence_ref", "e3");
+    expect_key(nth(list, 1), "evidence_ref", "e2");
+    cr_expect_str_eq(json_object_to_json_string_ext(nth(list, 2), JSON_C_TO_STRING_PLAIN),
+                     "{\"primitive\":\"p\",\"value\":\"typed\",\"confidence\":0.5,\"window\":{\"start_ts\":10.25,"
+                     "\"end_ts\":9.0},\"source\":\"test\",\"evidence_ref\":\"e1\",\"identity_ref\":\"r\"}");
+    cr_expect_eq(json_object_object_length(nth(list, 0)), 6, "no identity_ref when there is none");
+    cleanup(json_putp) json_object *none = call("list_observations_by_attacker", "{'attacker_uuid':''}");
+    cr_expect_eq(json_object_array_length(none), 0);
+}
+
+/* --- batches --- */
+
+/* Observation @n of a batch, with text that lives long enough. */
+static StoredObservation row(Arena *arena, const Uuid *attacker_uuid, int n, double ts, const char *value)
+{
+    StoredObservation o = {.evidence_ref = str_from(arena_printf(arena, "shard:d/ssh/f.jsonl#%04d", n / 38)),
+                           .primitive = str_from(arena_printf(arena, "motor.primitive_%02d", n % 38)),
+                           .value = str_from(value),
+                           .confidence = 0.5,
+                           .window_start_ts = ts - 10,
+                           .window_end_ts = ts,
+                           .ts = ts,
+                           .source = STR("test"),
+                           .envelope_v = 1,
+                           .attacker_uuid = *attacker_uuid};
+    o.id = observation_minted_id(o.evidence_ref, o.primitive);
+    return o;
+}
+
+static int upsert_in(Repo *on, StoredObservation *rows, size_t n, Arena *arena)
+{
+    cr_assert_eq(repo_begin(on), 0, "%s", repo_error_text(on));
+    int r = observations_upsert(on, rows, n, arena);
+    if (r == 0)
+        cr_assert_eq(repo_commit(on), 0);
+    else
+        repo_rollback(on);
+    return r;
+}
+
+static void expect_outcome(const StoredObservation *rows, size_t n, RowOutcome want)
+{
+    for (size_t i = 0; i < n; i++)
+        cr_expect_eq(rows[i].outcome, want, "row %zu: %d", i, rows[i].outcome);
+}
+
+Test(repo_observations, a_batch_tells_what_became_of_each_row)
+{
+    enum { N = 200 };
+    cleanup(arena_freep) Arena *arena = arena_new();
+    StoredObservation rows[N];
+    Uuid a, b;
+
+    cr_assert(uuid_parse_text(str_from(attacker("198.51.100.1")), &a));
+    cr_assert(uuid_parse_text(str_from(attacker("198.51.100.2")), &b));
+    cr_expect_eq(upsert_in(repo, NULL, 0, arena), 0);
+    for (int i = 0; i < N; i++)
+        rows[i] = row(arena, &a, (i * 77) % N, 100, "\"typed\"");
+    cr_assert_eq(upsert_in(repo, rows, N, arena), 0);
+    expect_outcome(rows, N, ROW_NEW);
+    cr_assert_eq(upsert_in(repo, rows, N, arena), 0);
+    expect_outcome(rows, N, ROW_UNCHANGED);
+
+    /* each fourth is older, newer, the same, and new */
+    Uuid kept = rows[1].id;
+    for (int i = 0; i < N; i++) {
+        rows[i] = row(arena, i % 4 == 1 ? &b : &a, i % 4 == 3 ? N + i : (i * 77) % N,
+                      (double[]){99, 101, 100, 100}[i % 4], i % 4 == 1 ? "[1]" : "\"typed\"");
+        rows[i].id = i % 4 == 3 ? rows[i].id : uuid_random();
+    }
+    cr_assert_eq(upsert_in(repo, rows, N, arena), 0);
+    for (int i = 0; i < N; i++) {
+        cr_expect_eq(rows[i].outcome, ((RowOutcome[]){ROW_STALE, ROW_CHANGED, ROW_UNCHANGED, ROW_NEW})[i % 4]);
+        Uuid id = observation_minted_id(rows[i].evidence_ref, rows[i].primitive);
+        cr_expect_eq(uuid_cmp(&rows[i].id, &id), 0, "the id of the stored row");
+        if (rows[i].outcome != ROW_CHANGED)
+            continue;
+        cr_expect_eq(uuid_cmp(&rows[i].old_attacker_uuid, &a), 0);
+        cr_expect_eq(rows[i].old_ts, 100);
+        cr_expect(str_eq_cstr(rows[i].old_value, "\"typed\""), STR_FMT, STR_ARG(rows[i].old_value));
+    }
+    cr_expect_eq(uuid_cmp(&kept, &rows[1].id), 0);
+    cr_expect_eq(harness_sql_int("SELECT count(*) FROM observations"), N + N / 4);
+    cr_expect_eq(harness_sql_int("SELECT count(*) FROM observations WHERE ts = 101 AND value = '[1]'"), N / 4);
+}
+
+Test(repo_observations, rows_of_a_batch_with_one_key_follow_each_other)
+{
+    cleanup(arena_freep) Arena *arena = arena_new();
+    Uuid a;
+    static const struct {
+        double ts;
+        const char *value;
+        RowOutcome want;
+    } steps[] = {{5, "1", ROW_NEW},   {4, "9", ROW_STALE},   {5, "1", ROW_UNCHANGED}, {6, "2", ROW_CHANGED},
+                 {6, "1", ROW_STALE}, {6, "3", ROW_CHANGED}, {6, "3", ROW_UNCHANGED}};
+    StoredObservation rows[ARRAY_SIZE(steps) + 1];
+
+    cr_assert(uuid_parse_text(str_from(attacker("198.51.100.1")), &a));
+    for (size_t i = 0; i < ARRAY_SIZE(steps); i++)
+        rows[i] = row(arena, &a, 7, steps[i].ts, steps[i].value);
+    rows[ARRAY_SIZE(steps)] = row(arena, &a, 3, 1, "true");
+    cr_assert_eq(upsert_in(repo, rows, ARRAY_SIZE(rows), arena), 0);
+    for (size_t i = 0; i < ARRAY_SIZE(steps); i++)
+        cr_expect_eq(rows[i].outcome, steps[i].want, "step %zu: %d", i, rows[i].outcome);
+    cr_expect_eq(rows[ARRAY_SIZE(steps)].outcome, ROW_NEW);
+    cr_expect(str_eq_cstr(rows[5].old_value, "2"));
+    cr_expect_eq(harness_sql_int("SELECT count(*) FROM observations WHERE ts = 6 AND value = '3'"), 1);
+    cr_expect_eq(harness_sql_int("SELECT count(*) FROM observations"), 2);
+}
+
+Test(repo_observations, equal_numbers_with_other_digits_are_other_bytes)
+{
+    const char *a = attacker("198.51.100.1");
+
+    store(a, "e", "p", ",'value':1");
+    store(a, "e", "p", ",'value':1.0");
+    expect_stored("1.0");
+    store(a, "e", "p", ",'value':1");
+    expect_stored("1.0");
+}
+
+Test(repo_observations, a_batch_with_an_unknown_attacker_leaves_nothing)
+{
+    cleanup(arena_freep) Arena *arena = arena_new();
+    StoredObservation rows[3];
+    Uuid a, nobody;
+
+    cr_assert(uuid_parse_text(str_from(attacker("198.51.100.1")), &a));
+    cr_assert(uuid_parse_text(STR(NOBODY), &nobody));
+    for (int i = 0; i < 3; i++)
+        rows[i] = row(arena, i == 1 ? &nobody : &a, i, 1, "1");
+    cr_expect_eq(upsert_in(repo, rows, 3, arena), REPO_E_FK);
+    cr_expect_eq(harness_sql_int("SELECT count(*) FROM observations"), 0);
+    cr_expect_eq(call_int("get_max_log_id", "{}"), 0, "the connection stays usable");
+}
+
+/* --- several writers --- */
+
+enum { KEYS = 190, ROUNDS = 30 };
+
+/* Each writer brings every key in an order of its own; at the end the greatest of all has to be there. */
+static void write_all(Repo *own, int index, void *arg)
+{
+    const Uuid *attacker_uuid = arg;
+    StoredObservation rows[KEYS];
+
+    for (int round = 0; round < ROUNDS; round++) {
+        cleanup(arena_freep) Arena *arena = arena_new();
+        int n = KEYS - round % 7;
+        for (int i = 0; i < n; i++) {
+            int key = (i * 7 + index * 13) % KEYS;
+            double ts = (round * 31 + index * 17 + key) % 101;
+            rows[i] = row(arena, attacker_uuid, key, ts, arena_printf(arena, "%d", index));
+        }
+        cr_assert_eq(upsert_in(own, rows, (size_t)n, arena), 0, "%s", repo_error_text(own));
+    }
+}
+
+Test(repo_observations, eight_writers_on_the_same_keys)
+{
+    Uuid a;
+
+    cr_assert(uuid_parse_text(str_from(attacker("198.51.100.1")), &a));
+    hammer_all(write_all, &a);
+    cr_expect_eq(harness_sql_int("SELECT count(*) FROM observations"), KEYS);
+    /* what anybody had to bring at the most: 8 writers x 30 rounds reach nearly every residue of 101 */
+    int64_t wrong = 0;
+    for (int key = 0; key < KEYS; key++) {
+        double best_ts = -1;
+        int best = 0;
+        for (int index = 0; index < HAMMERS; index++)
+            for (int round = 0; round < ROUNDS; round++)
+                for (int i = 0; i < KEYS - round % 7; i++)
+                    if ((i * 7 + index * 13) % KEYS == key) {
+                        double ts = (round * 31 + index * 17 + key) % 101;
+                        if (ts > best_ts || (ts == best_ts && index > best)) {
+                            best_ts = ts;
+                            best = index;
+                        }
+                    }
+        wrong += harness_sql_int("SELECT count(*) FROM observations WHERE evidence_ref = 'shard:d/ssh/f.jsonl#%04d'"
+                                 " AND primitive = 'motor.primitive_%02d' AND (ts, value) IS DISTINCT FROM"
+                                 " (%f::float8, '%d'::jsonb)",
+                                 key / 38, key % 38, best_ts, best);
+    }
+    cr_expect_eq(wrong, 0);
+    cr_expect_eq(harness_sql_int("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"), 0);
+}
+
+static void store_one(Repo *own, int index, void *arg)
+{
+    char ids[HAMMERS][UUID_TEXT_BYTES];
+
+    for (int i = 0; i < 20; i++) {
+        cleanup(json_putp) json_object *id =
+            call_on(own, "upsert_observation", "%s",
+                    observation(arg, "same", "p", index % 2 ? ",'ts':7,'value':'odd'" : ",'ts':8,'value':'even'"));
+        snprintf(ids[index], sizeof(ids[index]), "%s", json_object_get_string(id));
+    }
+}
+
+Test(repo_observations, eight_callers_on_one_row)
+{
+    char a[UUID_TEXT_BYTES];
+
+    snprintf(a, sizeof(a), "%s", attacker("198.51.100.1"));
+    hammer_all(store_one, a);
+    cr_expect_eq(harness_sql_int("SELECT count(*) FROM observations WHERE ts = 8 AND value = '\"even\"'"), 1);
+    cr_expect_eq(harness_sql_int("SELECT count(*) FROM observations"), 1);
+}

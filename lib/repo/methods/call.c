@@ -65,6 +65,11 @@ bool method_iterates(const Method *m)
     return m->iterates;
 }
 
+bool method_streams(const Method *m)
+{
+    return m->iterates || m->streams;
+}
+
 int method_invalid(const MethodCall *call, const char *fmt, ...)
 {
     char text[400];
@@ -322,6 +327,16 @@ void method_bind(const MethodCall *call, int i, Args *args)
     bind_value(args, call->method->params[i].type, &call->values[i]);
 }
 
+void method_bind_parent(const MethodCall *call, int i, Args *args)
+{
+    Uuid nobody = uuid_random();
+
+    if (call->values[i].malformed)
+        arg_uuid(args, &nobody);
+    else
+        method_bind(call, i, args);
+}
+
 Str method_text(const MethodCall *call, int i)
 {
     return call->values[i].is_null ? (Str){0} : call->values[i].text;
@@ -340,9 +355,100 @@ static void bind_all(const MethodCall *call, Args *args)
 
 /* --- results --- */
 
+static void write_columns(const PGresult *r, int row, int from, JsonWriter *w)
+{
+    json_begin_object(w);
+    for (int col = from; col < PQnfields(r); col++) {
+        json_key(w, PQfname(r, col));
+        res_write_value(r, row, col, w);
+    }
+    json_end_object(w);
+}
+
+static void write_row(const Method *m, const PGresult *r, int row, JsonWriter *w)
+{
+    bool keyed = m->shape == METHOD_MAP || m->shape == METHOD_GROUPS;
+
+    if (m->write_row)
+        m->write_row(r, row, w);
+    else
+        write_columns(r, row, keyed, w);
+}
+
+/* Rows on their way into the shape of the method, be they all there or come one by one. */
+typedef struct Shaper {
+    const Method *method;
+    JsonWriter *w;
+    Buf key;   /* of the open group, as JSON */
+    bool open; /* a group is */
+} Shaper;
+
+/* The member of the key in the first column, which may be any text. */
+static void write_key(Shaper *s, Str key)
+{
+    json_value_raw(s->w, key);
+    buf_add_char(s->w->buf, ':');
+    s->w->need_comma = false;
+}
+
+static void shape_group(Shaper *s, const PGresult *r, int row)
+{
+    cleanup(buf_free) Buf key = {0};
+    JsonWriter w = {.buf = &key};
+
+    res_write_value(r, row, 0, &w);
+    bool same = s->open && str_eq(buf_str(&key), buf_str(&s->key));
+    if (!same && s->open)
+        json_end_array(s->w);
+    if (!same) {
+        write_key(s, buf_str(&key));
+        json_begin_array(s->w);
+        buf_clear(&s->key);
+        buf_add_str(&s->key, buf_str(&key));
+        s->open = true;
+    }
+    write_row(s->method, r, row, s->w);
+}
+
+static void shape_begin(Shaper *s)
+{
+    if (s->method->shape == METHOD_ROWS)
+        json_begin_array(s->w);
+    else
+        json_begin_object(s->w);
+}
+
+static void shape_row(Shaper *s, const PGresult *r, int row)
+{
+    cleanup(buf_free) Buf key = {0};
+    JsonWriter w = {.buf = &key};
+
+    if (s->method->shape == METHOD_GROUPS) {
+        shape_group(s, r, row);
+        return;
+    }
+    if (s->method->shape == METHOD_MAP) {
+        res_write_value(r, row, 0, &w);
+        write_key(s, buf_str(&key));
+    }
+    write_row(s->method, r, row, s->w);
+}
+
+static void shape_end(Shaper *s)
+{
+    if (s->open)
+        json_end_array(s->w);
+    if (s->method->shape == METHOD_ROWS)
+        json_end_array(s->w);
+    else
+        json_end_object(s->w);
+    buf_free(&s->key);
+    s->open = false;
+}
+
 void method_write_rows(const MethodCall *call, const PGresult *r, JsonWriter *w)
 {
-    MethodWriteRow write_row = call->method->write_row ? call->method->write_row : res_write_row;
+    Shaper shaper = {.method = call->method, .w = w};
     int n = PQntuples(r);
 
     switch (call->method->shape) {
@@ -357,17 +463,38 @@ void method_write_rows(const MethodCall *call, const PGresult *r, JsonWriter *w)
         break;
     case METHOD_ROW:
         if (n > 0)
-            write_row(r, 0, w);
+            write_row(call->method, r, 0, w);
         else
             json_value_null(w);
         break;
     case METHOD_ROWS:
-        json_begin_array(w);
+    case METHOD_MAP:
+    case METHOD_GROUPS:
+        shape_begin(&shaper);
         for (int i = 0; i < n; i++)
-            write_row(r, i, w);
-        json_end_array(w);
+            shape_row(&shaper, r, i);
+        shape_end(&shaper);
         break;
     }
+}
+
+static int stream_row(void *arg, const PGresult *row)
+{
+    shape_row(arg, row, 0);
+    return 0;
+}
+
+/* The whole list, of which only the text is ever in memory. */
+static int run_stream(MethodCall *call, JsonWriter *w)
+{
+    Shaper shaper = {.method = call->method, .w = w};
+    cleanup(args_free) Args args = {0};
+
+    bind_all(call, &args);
+    shape_begin(&shaper);
+    int r = repo_each(call->repo, &call->method->statement, &args, stream_row, &shaper);
+    shape_end(&shaper);
+    return r;
 }
 
 int method_run_statement(MethodCall *call, const Statement *s, JsonWriter *w)
@@ -441,6 +568,8 @@ static int attempt(Repo *repo, void *arg)
 
     (void)repo;
     buf_clear(&a->result);
+    if (m->streams)
+        return run_stream(a->call, &w);
     return m->run ? m->run(a->call, &w) : method_run_statement(a->call, &m->statement, &w);
 }
 
@@ -512,24 +641,67 @@ int repo_call(Repo *repo, const char *method, json_object *params, Buf *ret_json
 
 /* --- iterators --- */
 
+enum { GROUP_PIECE_ROWS = 1000 };
+
 typedef struct Walk {
     MethodCall *call;
     RepoItem fn;
     void *arg;
     Buf item;
+    JsonWriter w; /* of item */
+    Shaper shaper;
+    size_t n;    /* rows in it */
     int stopped; /* what the callback returned */
 } Walk;
+
+static int hand_over(Walk *walk)
+{
+    walk->stopped = walk->fn(walk->arg, buf_str(&walk->item));
+    walk->n = 0;
+    buf_clear(&walk->item);
+    walk->w.need_comma = false;
+    return walk->stopped;
+}
+
+static bool is_same_group(const Walk *walk, const PGresult *row)
+{
+    cleanup(buf_free) Buf key = {0};
+    JsonWriter w = {.buf = &key};
+
+    res_write_value(row, 0, 0, &w);
+    return str_eq(buf_str(&key), buf_str(&walk->shaper.key));
+}
 
 static int each_row(void *arg, const PGresult *row)
 {
     Walk *walk = arg;
-    MethodWriteRow write_row = walk->call->method->write_row ? walk->call->method->write_row : res_write_row;
-    JsonWriter w = {.buf = &walk->item};
+    int r = 0;
 
-    buf_clear(&walk->item);
-    write_row(row, 0, &w);
-    walk->stopped = walk->fn(walk->arg, buf_str(&walk->item));
-    return walk->stopped;
+    if (walk->call->method->shape != METHOD_GROUPS) {
+        write_row(walk->call->method, row, 0, &walk->w);
+        return hand_over(walk);
+    }
+    if (walk->n == GROUP_PIECE_ROWS || (walk->n && !is_same_group(walk, row))) {
+        shape_end(&walk->shaper);
+        r = hand_over(walk);
+    }
+    if (r == 0) {
+        if (walk->n++ == 0)
+            shape_begin(&walk->shaper);
+        shape_row(&walk->shaper, row, 0);
+    }
+    return r;
+}
+
+/* The last piece of a group, which no row ended. */
+static int end_walk(Walk *walk, int r)
+{
+    if (walk->n)
+        shape_end(&walk->shaper);
+    if (walk->n && r == 0)
+        r = hand_over(walk);
+    buf_free(&walk->item);
+    return r;
 }
 
 int repo_call_each(Repo *repo, const char *method, json_object *params, RepoItem fn, void *arg)
@@ -543,7 +715,9 @@ int repo_call_each(Repo *repo, const char *method, json_object *params, RepoItem
     arena = arena_new();
     MethodCall call = {.repo = repo, .method = m, .arena = arena};
     Walk walk = {.call = &call, .fn = fn, .arg = arg};
-    if (!m->iterates)
+    walk.w.buf = &walk.item;
+    walk.shaper = (Shaper){.method = m, .w = &walk.w};
+    if (!method_streams(m))
         return method_invalid(&call, "gives one result and no items");
     int r = take_params(&call, params);
     r = r ? r : repo_connect(repo);
@@ -551,6 +725,6 @@ int repo_call_each(Repo *repo, const char *method, json_object *params, RepoItem
         return r;
     bind_all(&call, &args);
     r = repo_each(repo, &m->statement, &args, each_row, &walk); /* one statement: one snapshot */
-    buf_free(&walk.item);
+    r = end_walk(&walk, r);
     return walk.stopped ? walk.stopped : outcome_for_caller(repo, r);
 }

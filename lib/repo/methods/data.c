@@ -1,17 +1,62 @@
 /* Dictionaries: from what a caller gives to an object whose every member PostgreSQL takes. */
+#include <math.h>
 #include <string.h>
 
 #include "methods.h"
 
 static const char *const type_words[] = {
-    [COLUMN_TEXT] = "text",        [COLUMN_IP] = "text",
-    [COLUMN_UUID] = "a uuid",      [COLUMN_ID] = "text",
-    [COLUMN_INT] = "an integer",   [COLUMN_DOUBLE] = "a number",
-    [COLUMN_BOOL] = "a boolean",   [COLUMN_TIME] = "a time",
-    [COLUMN_JSON] = "JSON",        [COLUMN_JSON_OR_STRING] = "JSON",
-    [COLUMN_OBJECT] = "an object", [COLUMN_LITERAL] = "a value",
-    [COLUMN_JSON_LIST] = "a list", [COLUMN_JSON_OBJECT] = "an object",
+    [COLUMN_TEXT] = "text",
+    [COLUMN_IP] = "text",
+    [COLUMN_UUID] = "a uuid",
+    [COLUMN_ID] = "text",
+    [COLUMN_INT] = "an integer",
+    [COLUMN_DOUBLE] = "a number",
+    [COLUMN_BOOL] = "a boolean",
+    [COLUMN_TIME] = "a time",
+    [COLUMN_JSON] = "JSON",
+    [COLUMN_JSON_OR_STRING] = "JSON",
+    [COLUMN_OBJECT] = "an object",
+    [COLUMN_LITERAL] = "a value",
+    [COLUMN_JSON_LIST] = "a list",
+    [COLUMN_JSON_OBJECT] = "an object",
+    [COLUMN_COUNT] = "an integer from 0 to 2147483647",
+    [COLUMN_SHARE] = "a number from 0 to 1",
+    [COLUMN_TEXTS] = "a list of texts",
 };
+
+/* A number beyond all doubles would be written as null. Depth is bounded by json_parse(), so is this recursion. */
+static bool is_finite(json_object *value)
+{
+    switch (json_object_get_type(value)) {
+    case json_type_double:
+        return isfinite(json_object_get_double(value));
+    case json_type_array:
+        for (size_t i = 0; i < json_object_array_length(value); i++)
+            if (!is_finite(json_object_array_get_idx(value, i)))
+                return false;
+        return true;
+    case json_type_object: {
+        json_object_object_foreach (value, key, member) {
+            (void)key;
+            if (!is_finite(member))
+                return false;
+        }
+        return true;
+    }
+    default:
+        return true;
+    }
+}
+
+static bool is_texts(json_object *value)
+{
+    if (!json_object_is_type(value, json_type_array))
+        return false;
+    for (size_t i = 0; i < json_object_array_length(value); i++)
+        if (!json_object_is_type(json_object_array_get_idx(value, i), json_type_string))
+            return false;
+    return true;
+}
 
 static bool write_text(const Column *c, Str text, JsonWriter *w)
 {
@@ -59,6 +104,8 @@ static bool has_shape(const Column *c, json_object *value)
         return json_object_is_type(value, json_type_array);
     case COLUMN_JSON_OBJECT:
         return json_object_is_type(value, json_type_object);
+    case COLUMN_TEXTS:
+        return is_texts(value);
     default:
         return true;
     }
@@ -71,12 +118,13 @@ static bool write_json(const Column *c, json_object *value, JsonWriter *w)
     Str text = text_sanitize(scratch, json_str(value));
     cleanup(json_putp) json_object *parsed = text.data ? json_parse(text) : NULL;
     bool is_null_text = text.data && str_eq(text_trim(text), STR("null"));
+    json_object *content = text.data ? parsed : value;
 
-    if (!text.data || parsed || is_null_text) {
-        if (!has_shape(c, text.data ? parsed : value))
+    if ((content || is_null_text) && is_finite(content)) {
+        if (!has_shape(c, content))
             return false;
-        json_value_object(w, text.data ? parsed : value);
-    } else if (c->type == COLUMN_JSON_OR_STRING) {
+        json_value_object(w, content);
+    } else if (c->type == COLUMN_JSON_OR_STRING && text.data) {
         json_value_str(w, text);
     } else {
         return false;
@@ -99,8 +147,15 @@ static bool write_value(const Column *c, json_object *value, JsonWriter *w)
         if (is != json_type_int)
             return false;
         break;
+    case COLUMN_COUNT:
+        if (is != json_type_int || json_object_get_int64(value) < 0 || json_object_get_int64(value) > INT32_MAX)
+            return false;
+        break;
     case COLUMN_DOUBLE:
-        if (is != json_type_int && is != json_type_double)
+    case COLUMN_SHARE:
+        if ((is != json_type_int && is != json_type_double) || !is_finite(value))
+            return false;
+        if (c->type == COLUMN_SHARE && !(json_object_get_double(value) >= 0 && json_object_get_double(value) <= 1))
             return false;
         break;
     case COLUMN_BOOL:
@@ -108,15 +163,18 @@ static bool write_value(const Column *c, json_object *value, JsonWriter *w)
             return false;
         break;
     case COLUMN_OBJECT:
-        if (is != json_type_object)
+        if (is != json_type_object || !is_finite(value))
             return false;
         break;
     case COLUMN_LITERAL:
+        if (!is_finite(value))
+            return false;
         break;
     case COLUMN_JSON:
     case COLUMN_JSON_OR_STRING:
     case COLUMN_JSON_LIST:
     case COLUMN_JSON_OBJECT:
+    case COLUMN_TEXTS:
         return write_json(c, value, w);
     }
     json_value_object(w, value);
@@ -167,4 +225,16 @@ int data_write_patch(const MethodCall *call, const char *where, json_object *dat
             return method_invalid(call, "%s: %.64s is no column that can be changed", where, key);
     }
     return data_write(call, where, data, columns, n, w);
+}
+
+int data_object(const MethodCall *call, int i, const Column *columns, size_t n, json_object **ret)
+{
+    cleanup(buf_free) Buf clean = {0};
+    JsonWriter w = {.buf = &clean};
+
+    int r = data_write(call, call->method->params[i].name, call->values[i].json, columns, n, &w);
+    if (r != 0)
+        return r;
+    *ret = json_parse(buf_str(&clean));
+    return *ret ? 0 : method_invalid(call, "%s nests too deeply", call->method->params[i].name);
 }

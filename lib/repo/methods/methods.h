@@ -30,10 +30,11 @@ struct Method {
     MethodParam params[METHOD_PARAMS_MAX];
     const char *returns;
     bool writes, iterates;
+    bool streams; /* a list without a bound: read row by row, never held twice; its statement alone, no .run */
     MethodShape shape;
     Statement statement;      /* its $n are the parameters in order; or */
     MethodRun run;            /* this, for what one statement cannot say */
-    MethodWriteRow write_row; /* NULL: every column */
+    MethodWriteRow write_row; /* NULL: every column; of METHOD_MAP and METHOD_GROUPS all but the key */
 };
 
 /* The row of one method; the fields that it sets follow. Its name has to stand in list.h. The statement's name
@@ -69,6 +70,10 @@ const Uuid *method_uuid(const MethodCall *call, int i);
 /* Binds parameter @i as its type says. */
 void method_bind(const MethodCall *call, int i, Args *args);
 
+/* Binds parameter @i as the id of a row to point to: a malformed one becomes one that no row has, so that it fails like
+ * an unknown one, where a row is about to point to it. */
+void method_bind_parent(const MethodCall *call, int i, Args *args);
+
 /* --- dictionaries --- */
 typedef enum ColumnType {
     COLUMN_TEXT,
@@ -85,6 +90,9 @@ typedef enum ColumnType {
     COLUMN_JSON_OBJECT,    /* an object, or text that holds one */
     COLUMN_OBJECT,         /* an object, no text */
     COLUMN_LITERAL,        /* any value as it is; text is a value and never parsed */
+    COLUMN_COUNT,          /* an integer of four bytes that is not negative */
+    COLUMN_SHARE,          /* a number from 0 to 1 */
+    COLUMN_TEXTS,          /* a list of texts, or text that holds one */
 } ColumnType;
 
 enum { COLUMN_REQUIRED = 1, COLUMN_NULLABLE = 2, COLUMN_STRICT = 4 /* too long: refused */ };
@@ -103,6 +111,9 @@ int data_write(const MethodCall *call, const char *where, json_object *data, con
 /* The same for a change of a stored row: a key that @columns does not name is refused (repository F43). */
 int data_write_patch(const MethodCall *call, const char *where, json_object *data, const Column *columns, size_t n,
                      JsonWriter *w) must_check;
+
+/* Parameter @i cleaned by data_write() as an object, for those who read it member by member. The caller releases. */
+int data_object(const MethodCall *call, int i, const Column *columns, size_t n, json_object **ret) must_check;
 
 /* The pieces of an upsert that overwrites only what is given, from a list of rows X(name, type, flags, max, default):
  * $1 is the clean object, r the record made from it, a the stored row. */

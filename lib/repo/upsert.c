@@ -1,0 +1,141 @@
+#include "upsert.h"
+
+#include <string.h>
+
+static void set_outcome(const Upsert *u, void *row, RowOutcome outcome)
+{
+    memcpy((char *)row + u->outcome_at, &outcome, sizeof(outcome));
+}
+
+/* Runs @s on @rows. */
+static int run(Repo *repo, const Upsert *u, const Statement *s, void *const *rows, size_t n, PGresult **ret_result)
+{
+    cleanup(args_free) Args args = {0};
+
+    u->bind(&args, rows, n);
+    return repo_exec(repo, s, &args, ret_result);
+}
+
+/* Rows come back in the order in which they went in. Those that did not are moved to the front. */
+static int insert(Repo *repo, const Upsert *u, void **rows, size_t *n)
+{
+    cleanup(pgresult_freep) PGresult *result = NULL;
+    size_t left = 0;
+    int at = 0;
+
+    int r = run(repo, u, &u->insert, rows, *n, &result);
+    if (r != 0)
+        return r;
+    for (size_t i = 0; i < *n; i++) {
+        bool is_new = at < PQntuples(result) && u->is_key(result, at, rows[i]);
+        if (is_new)
+            set_outcome(u, rows[i], ROW_NEW);
+        else
+            rows[left++] = rows[i];
+        at += is_new;
+    }
+    *n = left;
+    return 0;
+}
+
+static int judge(Repo *repo, const Upsert *u, void **rows, size_t *n, Arena *arena)
+{
+    static const RowOutcome outcomes[] = {ROW_UNCHANGED, ROW_STALE, ROW_CHANGED};
+    cleanup(pgresult_freep) PGresult *result = NULL;
+    size_t left = 0;
+
+    int r = run(repo, u, &u->judge, rows, *n, &result);
+    if (r != 0)
+        return r;
+    if ((size_t)PQntuples(result) != *n)
+        return repo_fail(repo, REPO_E_RETRY, u->judge.name, "a row was removed while it was being written");
+    for (int i = 0; i < PQntuples(result); i++) {
+        void *row = rows[res_int(result, i, 0) - 1];
+        size_t verdict = (size_t)res_int(result, i, 1);
+        if (verdict >= ARRAY_SIZE(outcomes))
+            return repo_fail_as(repo, "23505", u->judge.name, "the id of a new row is a duplicate: another row has it");
+        set_outcome(u, row, outcomes[verdict]);
+        if (u->judged)
+            u->judged(row, result, i, arena);
+    }
+    for (size_t i = 0; i < *n; i++) {
+        RowOutcome outcome;
+        memcpy(&outcome, (char *)rows[i] + u->outcome_at, sizeof(outcome));
+        if (outcome == ROW_CHANGED)
+            rows[left++] = rows[i];
+    }
+    *n = left;
+    return 0;
+}
+
+/* What is not overwritten met a row that a third one had changed meanwhile, and lost against that. */
+static int change(Repo *repo, const Upsert *u, void **rows, size_t n, Arena *arena)
+{
+    cleanup(pgresult_freep) PGresult *result = NULL;
+
+    int r = run(repo, u, &u->change, rows, n, &result);
+    if (r != 0)
+        return r;
+    for (size_t i = 0; i < n; i++)
+        set_outcome(u, rows[i], ROW_STALE);
+    for (int i = 0; i < PQntuples(result); i++) {
+        void *row = rows[res_int(result, i, 0) - 1];
+        set_outcome(u, row, ROW_CHANGED);
+        if (u->changed)
+            u->changed(row, result, i, arena);
+    }
+    return 0;
+}
+
+/* Rows of different keys, in key order. */
+static int write_round(Repo *repo, const Upsert *u, void **rows, size_t n, Arena *arena)
+{
+    int r = insert(repo, u, rows, &n);
+
+    if (r == 0 && n)
+        r = judge(repo, u, rows, &n, arena);
+    if (r == 0 && n)
+        r = change(repo, u, rows, n, arena);
+    return r;
+}
+
+static int by_key(const void *a, const void *b, void *arg)
+{
+    const Upsert *u = arg;
+    const char *x = *(char *const *)a, *y = *(char *const *)b;
+    int c = u->compare(x, y);
+    return c ? c : (x > y) - (x < y);
+}
+
+/* Moves the first row of each key to @round, keeps the others; returns how many were moved. */
+static size_t take_round(const Upsert *u, void **sorted, size_t *n, void **round)
+{
+    size_t taken = 0, kept = 0;
+
+    for (size_t i = 0; i < *n; i++) {
+        if (taken && u->compare(round[taken - 1], sorted[i]) == 0)
+            sorted[kept++] = sorted[i];
+        else
+            round[taken++] = sorted[i];
+    }
+    *n = kept;
+    return taken;
+}
+
+int upsert_rows(Repo *repo, const Upsert *u, void *rows, size_t n, Arena *arena)
+{
+    cleanup(freep) void **sorted = calloc(2 * n + 1, sizeof(*sorted));
+    int r = 0;
+
+    if (!sorted)
+        abort();
+    void **round = sorted + n;
+    for (size_t i = 0; i < n; i++)
+        sorted[i] = (char *)rows + i * u->row_bytes;
+    qsort_r(sorted, n, sizeof(*sorted), by_key, (void *)u);
+    while (r == 0 && n) {
+        size_t taken = take_round(u, sorted, &n, round);
+        r = write_round(repo, u, round, taken, arena);
+    }
+    return r;
+}

@@ -1,0 +1,33 @@
+/* Many rows into a table by their key, at the price that the batch deserves. A table says in a row of data how it is
+ * done; three statements do it, and each runs only for the rows that the one before left open:
+ *
+ *   insert  what has no row yet (ON CONFLICT DO NOTHING): all that a batch of new rows needs
+ *   judge   compares what is stored with what came, without a lock and without a write: all that a replay adds
+ *   change  locks, compares again and overwrites
+ *
+ * Rows go in key order in each of them, and no insert follows a change, so two writers wait for each other and never
+ * deadlock. Rows of one call that share a key follow each other in the caller's order. Private to lib/repo. */
+#pragma once
+
+#include "pg.h"
+
+/* The verdict column of `judge`. TAKEN: there is no row of this key, another unique column collides with another row. */
+#define UPSERT_SAME "0"
+#define UPSERT_STALE "1"
+#define UPSERT_DIFFERS "2"
+#define UPSERT_TAKEN "3"
+
+typedef struct Upsert {
+    size_t row_bytes, outcome_at;                          /* of the caller's struct; where its RowOutcome is */
+    int (*compare)(const void *a, const void *b);          /* by the whole key */
+    void (*bind)(Args *args, void *const *rows, size_t n); /* the same parameters for all three */
+    Statement insert;                                      /* returns the key of each row that went in */
+    bool (*is_key)(const PGresult *r, int i, const void *row);
+    Statement judge;  /* returns (place from 1, verdict, …) of each row that is stored */
+    Statement change; /* returns (place from 1, …) of each row that it overwrote */
+    void (*judged)(void *row, const PGresult *r, int i, Arena *arena); /* takes what stands behind; may be NULL */
+    void (*changed)(void *row, const PGresult *r, int i, Arena *arena);
+} Upsert;
+
+/* Sets the outcome of every row. What the callbacks keep goes to @arena. */
+int upsert_rows(Repo *repo, const Upsert *u, void *rows, size_t n, Arena *arena) must_check;
