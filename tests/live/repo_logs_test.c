@@ -163,8 +163,8 @@ Test(repo_logs, a_window_includes_both_ends_and_compares_instants)
         {"'start_time':null,'end_time':null", "c b a"},
         {"'start_time':'2026-01-01T00:00:00Z','end_time':'2026-01-01T23:59:59Z','search':'b'", "b"},
     };
-    static const char *const bad[] = {"yesterday", "2026-13-01T00:00:00Z",      " ",
-                                      "1",         "2026-01-01T10:02:00Z\\u0027; --", "\\u0000"};
+    static const char *const bad[] = {"yesterday", "2026-13-01T00:00:00Z", " ", "1", "2026-01-01T10:02:00Z\\u0027; --",
+                                      "\\u0000"};
 
     add(1, "a", "");
     add(2, "b", "");
@@ -245,6 +245,9 @@ Test(repo_logs, columns_and_fields_are_equal_or_not)
         {"attacker_ip:198.51.100.1 attacker:198.51.100.1", "b a"},
         {"attacker_ip:198.51.100.1 attacker:Unknown", ""},
         {"decky:d1 decky:d2", ""},
+        {"decky:d1 decky:d1", "d c a"},
+        {"user:root user:root ok:true", "a"},
+        {"a ssh 198.51", "a"},
         {"decky:d1 service:ssh event:login attacker:198.51.100.1 user:root a", "a"},
         {"user:root", "a"},
         {"user:root port:22", "a"}, /* each word has its own value */

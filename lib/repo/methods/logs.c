@@ -161,26 +161,29 @@ static int add_logs(MethodCall *call, JsonWriter *w)
 
 /* --- lists --- */
 
-/* The first of several values can be looked up in an index; all of them have to be equal. */
+/* Most queries have at most one word of a kind. That one is compared by itself, so that an index can find it and parallel
+ * workers can share a scan; neither goes with the elements of an array. */
 #define IS(column, n)                                                                                                  \
     " AND (cardinality(" n "::text[]) = 0 OR " column " = " n "[1])"                                                   \
     " AND (cardinality(" n ") < 2 OR " column " = ALL (" n "))"
-#define HOLDS(column) "strpos(lower(" column "), lower(word)) > 0"
-
 #define IN_WINDOW                                                                                                      \
     " WHERE \"timestamp\" >= COALESCE($1::timestamptz, '-infinity')"                                                   \
     " AND \"timestamp\" <= COALESCE($2::timestamptz, 'infinity')"
 #define COLUMNS_ARE IS("decky", "$3") IS("service", "$4") IS("event_type", "$5") IS("attacker_ip", "$6")
 #define FIELDS_ARE                                                                                                     \
-    " AND (cardinality($7::text[]) = 0 OR (SELECT bool_and(fields ->> k IS NOT DISTINCT FROM v)"                       \
+    " AND (cardinality($7::text[]) = 0 OR fields ->> $7[1] = $8[1])"                                                   \
+    " AND (cardinality($7) < 2 OR (SELECT bool_and(fields ->> k IS NOT DISTINCT FROM v)"                               \
     "  FROM unnest($7, $8::text[]) AS t (k, v)))"
-#define HOLDS_WORDS                                                                                                    \
-    " AND (cardinality($9::text[]) = 0 OR (SELECT bool_and(" HOLDS("raw_line") " OR " HOLDS("decky") " OR " HOLDS(     \
-        "service") " OR " HOLDS("attacker_ip") ") FROM unnest($9) AS t (word)))"
+
+#define HAS(column, word) "strpos(lower(" column "), lower(" word ")) > 0"
+#define IS_IN_ROW(word)                                                                                                \
+    HAS("raw_line", word) " OR " HAS("decky", word) " OR " HAS("service", word) " OR " HAS("attacker_ip", word)
+#define FIRST_WORD " AND (cardinality($9::text[]) = 0 OR " IS_IN_ROW("$9[1]") ")"
+#define ALL_WORDS " AND (cardinality($9) < 2 OR (SELECT bool_and(" IS_IN_ROW("word") ") FROM unnest($9) AS t (word)))"
 
 /* $1 to $9 as bind_filter() binds them. The statements are planned for their values (plan_anew): what is not asked for
  * is not there, and a time window or an address is found by its index. */
-#define LOG_FILTER IN_WINDOW COLUMNS_ARE FIELDS_ARE HOLDS_WORDS
+#define LOG_FILTER IN_WINDOW COLUMNS_ARE FIELDS_ARE FIRST_WORD ALL_WORDS
 
 static int read_time(const MethodCall *call, int i, int64_t *ret_us)
 {
