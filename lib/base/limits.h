@@ -37,6 +37,7 @@
 #define LIMIT_LINE_BYTES (1024 * 1024) /* one log line; longer: skipped and counted */
 #define LIMIT_FIELDS_BYTES (64 * 1024) /* logs.fields */
 #define LIMIT_PRINCIPAL_CHARS 256
+#define LIMIT_SECRET_KIND_CHARS 32
 #define LIMIT_SECRET_B64_BYTES 2048
 #define LIMIT_SECRET_PRINTABLE_BYTES 512
 #define LIMIT_BANNER_BYTES 256

@@ -266,6 +266,22 @@ void array_time(ArgArray *a, int64_t us)
         element64(a, (uint64_t)(us - PG_EPOCH_US));
 }
 
+void array_number(ArgArray *a, int64_t v)
+{
+    if (v == NUMBER_NONE)
+        array_null(a);
+    else
+        array_int8(a, v);
+}
+
+void array_tristate(ArgArray *a, Tristate v)
+{
+    if (v == TRI_UNKNOWN)
+        array_null(a);
+    else
+        array_bool(a, v == TRI_YES);
+}
+
 void args_bind(Args *args, const char **values, int *lengths, int *formats)
 {
     for (int i = 0; i < args->n; i++) {

@@ -11,7 +11,7 @@ Uuid attacker_uuid(const char *ip)
 
 /* An id follows from its address, so what two writers make at once breaks one of two unique keys, and ON CONFLICT minds
  * the address only. On another try the loser finds the winner's row. */
-int attackers_inserted(Repo *repo, int outcome)
+static int inserted(Repo *repo, int outcome)
 {
     bool lost = outcome == REPO_E_REJECTED && strcmp(repo_error(repo)->sqlstate, "23505") == 0;
     return lost ? REPO_E_RETRY : outcome;
@@ -82,7 +82,7 @@ int attackers_add(Repo *repo, AttackerChange *deltas, size_t n)
                " up AS (INSERT INTO attackers AS a (ip, uuid, first_seen, last_seen, event_count, services, deckies,"
                "   service_count, decky_count, is_traversal, traversal_path)"
                "  SELECT ip, uuid, first_seen, last_seen, events, services, deckies, jsonb_array_length(services),"
-               "   jsonb_array_length(deckies), jsonb_array_length(deckies) > 1, NULL FROM i ORDER BY ip"
+               "   jsonb_array_length(deckies), jsonb_array_length(deckies) > 1, NULL FROM i ORDER BY ip COLLATE \"C\""
                "  ON CONFLICT (ip) DO UPDATE SET"
                "   first_seen = LEAST(a.first_seen, EXCLUDED.first_seen),"
                "   last_seen = GREATEST(a.last_seen, EXCLUDED.last_seen),"
@@ -115,7 +115,7 @@ int attackers_add(Repo *repo, AttackerChange *deltas, size_t n)
         array_json(services, deltas[i].services);
         array_json(deckies, deltas[i].deckies);
     }
-    int r = attackers_inserted(repo, repo_exec(repo, &add, &args, &result));
+    int r = inserted(repo, repo_exec(repo, &add, &args, &result));
     for (int i = 0; r == 0 && i < PQntuples(result); i++) {
         AttackerChange *d = &deltas[res_int(result, i, 0) - 1];
         Uuid stored = res_uuid(result, i, 1);
@@ -168,4 +168,87 @@ int attackers_extend(Repo *repo, const AttackerExtras *extras, size_t n)
     arg_int8(&args, LIMIT_ATTACKER_COMMANDS);
     arg_int8(&args, LIMIT_ATTACKER_FINGERPRINTS);
     return repo_run(repo, &extend, &args, NULL);
+}
+
+static int by_ip(const void *a, const void *b)
+{
+    const AttackerRow *x = *(const AttackerRow *const *)a, *y = *(const AttackerRow *const *)b;
+    int c = str_cmp(x->ip, y->ip);
+    return c ? c : (x > y) - (x < y);
+}
+
+/* Sorts by key and makes one row of equal ones; @place[i] tells where row i went. */
+static size_t fold_attackers(Arena *scratch, const AttackerRow *rows, size_t n, AttackerRow *folded, size_t *place)
+{
+    const AttackerRow **order = arena_calloc(scratch, n, sizeof(*order));
+    size_t n_folded = 0;
+
+    for (size_t i = 0; i < n; i++)
+        order[i] = &rows[i];
+    qsort(order, n, sizeof(*order), by_ip);
+    for (size_t i = 0; i < n; i++) {
+        AttackerRow row = *order[i], *before = n_folded ? &folded[n_folded - 1] : NULL;
+        if (before && str_eq(before->ip, row.ip)) {
+            row.first_seen = MIN(row.first_seen, before->first_seen);
+            row.last_seen = MAX(row.last_seen, before->last_seen);
+            *before = row;
+        } else {
+            folded[n_folded++] = row;
+        }
+        place[order[i] - rows] = n_folded - 1;
+    }
+    return n_folded;
+}
+
+static void bind_attackers(Args *args, const AttackerRow *rows, size_t n, uint64_t given)
+{
+    arg_int8(args, (int64_t)given);
+    ArgArray *uuid = arg_array(args, PG_UUID), *ip = arg_array(args, PG_TEXT), *first = arg_array(args, PG_TIMESTAMPTZ),
+             *last = arg_array(args, PG_TIMESTAMPTZ);
+    for (size_t i = 0; i < n; i++) {
+        Uuid id = uuid_v5(&UUID_NS_ATTACKER, rows[i].ip);
+        array_uuid(uuid, &id);
+        array_str(ip, rows[i].ip);
+        if (given & ATTACKER_FIRST_SEEN)
+            array_time(first, rows[i].first_seen);
+        if (given & ATTACKER_LAST_SEEN)
+            array_time(last, rows[i].last_seen);
+    }
+    ATTACKER_COLUMNS(ROW_BIND)
+}
+
+/* A stored row lends first_seen and last_seen to a call that does not give them, as NOT NULL is checked before the
+ * conflict is found. */
+#define LENT(n_, name_)                                                                                                \
+    "CASE WHEN " ROW_GIVEN(n_) " THEN i." name_ " ELSE (SELECT e." name_ " FROM attackers e WHERE e.ip = i.ip) END"
+#define NAMES "ip, first_seen, last_seen" ATTACKER_COLUMNS(ROW_NAME)
+#define VALUES "i.ip, " LENT(4, "first_seen") ", " LENT(5, "last_seen") ATTACKER_COLUMNS(ROW_VALUE)
+#define PARAMETERS "$3, $4, $5" ATTACKER_COLUMNS(ROW_PARAMETER)
+#define KEPT ATTACKER_COLUMNS(ROW_KEEP)
+
+int attackers_upsert(Repo *repo, const AttackerRow *rows, size_t n, uint64_t given, Uuid *uuids)
+{
+    /* Rows come back in the order of the arrays. */
+    static const Statement upsert = {.name = "attackers_upsert",
+                                     .shape = SHAPE_ROWS,
+                                     .sql = "INSERT INTO attackers AS a (uuid, " NAMES ") SELECT i.uuid, " VALUES
+                                            " FROM unnest($2, " PARAMETERS ") AS i (uuid, " NAMES ")"
+                                            " ON CONFLICT (ip) DO UPDATE SET"
+                                            "  first_seen = LEAST(a.first_seen, EXCLUDED.first_seen),"
+                                            "  last_seen = GREATEST(a.last_seen, EXCLUDED.last_seen)" KEPT
+                                            " RETURNING uuid"};
+    cleanup(args_free) Args args = {0};
+    cleanup(pgresult_freep) PGresult *result = NULL;
+    cleanup(arena_freep) Arena *scratch = NULL;
+
+    if (n == 0)
+        return 0;
+    scratch = arena_new();
+    AttackerRow *folded = arena_calloc(scratch, n, sizeof(*folded));
+    size_t *place = arena_calloc(scratch, n, sizeof(*place));
+    bind_attackers(&args, folded, fold_attackers(scratch, rows, n, folded, place), given);
+    int r = inserted(repo, repo_exec(repo, &upsert, &args, &result));
+    for (size_t i = 0; r == 0 && i < n; i++)
+        uuids[i] = res_uuid(result, (int)place[i], 0);
+    return r;
 }

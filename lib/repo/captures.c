@@ -2,72 +2,156 @@
 
 #include "pg.h"
 
-int credentials_upsert(Repo *repo, StoredCredential *rows, size_t n)
+static int key_cmp(const StoredCredential *a, const StoredCredential *b)
 {
-    static const Statement upsert = {
-        .name = "credentials_upsert",
-        .shape = SHAPE_ROWS,
-        .sql = "WITH i AS (SELECT * FROM unnest($1::text[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[],"
-               "  $7::text[], $8::text[], $9::text[], $10::text[], $11::timestamptz[], $12::timestamptz[], $13::int[], "
-               "$14::jsonb[])"
-               "  WITH ORDINALITY AS i (ip, attacker, decky, service, principal, kind, sha256, b64, printable, outcome,"
-               "   first_seen, last_seen, attempts, fields, n)),"
-               " up AS (INSERT INTO credentials AS c (attacker_ip, attacker_uuid, decky_name, service, principal, "
-               "secret_kind,"
-               "  secret_sha256, secret_b64, secret_printable, outcome, first_seen, last_seen, attempt_count, fields)"
-               "  SELECT ip, attacker, decky, service, principal, kind, sha256, b64, printable, outcome, first_seen, "
-               "last_seen,"
-               "   GREATEST(attempts, 1), fields FROM i ORDER BY ip, decky, service, kind, sha256, principal"
-               "  ON CONFLICT ON CONSTRAINT uq_credentials_dedup DO UPDATE SET"
-               "   attempt_count = c.attempt_count + (SELECT i.attempts FROM i WHERE i.ip = c.attacker_ip"
-               "    AND i.decky = c.decky_name AND i.service = c.service AND i.kind = c.secret_kind"
-               "    AND i.sha256 = c.secret_sha256 AND i.principal IS NOT DISTINCT FROM c.principal),"
-               "   attacker_uuid = EXCLUDED.attacker_uuid,"
-               "   first_seen = LEAST(c.first_seen, EXCLUDED.first_seen), last_seen = GREATEST(c.last_seen, "
-               "EXCLUDED.last_seen),"
-               "   outcome = CASE WHEN EXCLUDED.last_seen > c.last_seen OR c.outcome IS NULL THEN EXCLUDED.outcome"
-               "    WHEN EXCLUDED.last_seen < c.last_seen THEN c.outcome"
-               "    WHEN 'success' IN (c.outcome, EXCLUDED.outcome) THEN 'success'"
-               "    WHEN 'failure' IN (c.outcome, EXCLUDED.outcome) THEN 'failure' ELSE c.outcome END"
-               "  RETURNING attacker_ip, decky_name, service, secret_kind, secret_sha256, principal, attempt_count,"
-               "   xmax = 0 AS created)"
-               " SELECT i.n, up.attempt_count, up.created FROM i JOIN up ON up.attacker_ip = i.ip AND up.decky_name = "
-               "i.decky"
-               "  AND up.service = i.service AND up.secret_kind = i.kind AND up.secret_sha256 = i.sha256"
-               "  AND up.principal IS NOT DISTINCT FROM i.principal"};
-    cleanup(args_free) Args args = {0};
-    cleanup(pgresult_freep) PGresult *result = NULL;
+    const Str x[] = {a->attacker_ip, a->decky, a->service, a->secret_kind, a->secret_sha256, a->principal};
+    const Str y[] = {b->attacker_ip, b->decky, b->service, b->secret_kind, b->secret_sha256, b->principal};
+    int c = 0;
 
-    if (n == 0)
-        return 0;
-    ArgArray *ip = arg_array(&args, PG_TEXT), *attacker = arg_array(&args, PG_UUID), *decky = arg_array(&args, PG_TEXT),
-             *service = arg_array(&args, PG_TEXT), *principal = arg_array(&args, PG_TEXT),
-             *kind = arg_array(&args, PG_TEXT), *sha256 = arg_array(&args, PG_TEXT), *b64 = arg_array(&args, PG_TEXT),
-             *printable = arg_array(&args, PG_TEXT), *outcome = arg_array(&args, PG_TEXT),
-             *first = arg_array(&args, PG_TIMESTAMPTZ), *last = arg_array(&args, PG_TIMESTAMPTZ),
-             *attempts = arg_array(&args, PG_INT4), *fields = arg_array(&args, PG_JSONB);
+    for (size_t i = 0; c == 0 && i < ARRAY_SIZE(x); i++)
+        c = str_cmp(x[i], y[i]);
+    return c ? c : (a->principal.data != NULL) - (b->principal.data != NULL);
+}
+
+static int by_key(const void *a, const void *b)
+{
+    const StoredCredential *x = *(StoredCredential *const *)a, *y = *(StoredCredential *const *)b;
+    int c = key_cmp(x, y);
+    return c ? c : (x > y) - (x < y);
+}
+
+static int rank(Str outcome)
+{
+    return str_eq_cstr(outcome, "success") ? 2 : str_eq_cstr(outcome, "failure");
+}
+
+static int64_t time_or_now(int64_t us)
+{
+    return us == TIME_NONE ? INT64_MAX : us;
+}
+
+/* The same rules as those of the statement below. */
+static void fold(StoredCredential *into, const StoredCredential *row)
+{
+    int64_t before = time_or_now(into->last_seen_us), after = time_or_now(row->last_seen_us);
+    bool wins = after > before || (after == before && rank(row->outcome) >= rank(into->outcome));
+
+    if (row->outcome.data && (!into->outcome.data || wins))
+        into->outcome = row->outcome;
+    if (after > before)
+        into->last_seen_us = row->last_seen_us;
+    if (time_or_now(row->first_seen_us) < time_or_now(into->first_seen_us))
+        into->first_seen_us = row->first_seen_us;
+    if (!into->attacker_uuid)
+        into->attacker_uuid = row->attacker_uuid;
+    into->attempts += row->attempts;
+}
+
+/* Sorts by key and makes one row of equal ones; @place[i] tells where row i went. */
+static size_t fold_credentials(Arena *scratch, StoredCredential *rows, size_t n, StoredCredential *folded,
+                               size_t *place)
+{
+    StoredCredential **order = arena_calloc(scratch, n, sizeof(StoredCredential *));
+    size_t n_folded = 0;
+
+    for (size_t i = 0; i < n; i++)
+        order[i] = &rows[i];
+    qsort(order, n, sizeof(StoredCredential *), by_key);
+    for (size_t i = 0; i < n; i++) {
+        bool repeats = n_folded && key_cmp(&folded[n_folded - 1], order[i]) == 0;
+        if (repeats)
+            fold(&folded[n_folded - 1], order[i]);
+        else
+            folded[n_folded++] = *order[i];
+        order[i]->created = !repeats;
+        place[order[i] - rows] = n_folded - 1;
+    }
+    return n_folded;
+}
+
+static void bind_keys(Args *args, const StoredCredential *rows, size_t n, bool only_unchanged)
+{
+    ArgArray *ip = arg_array(args, PG_TEXT), *decky = arg_array(args, PG_TEXT), *service = arg_array(args, PG_TEXT),
+             *kind = arg_array(args, PG_TEXT), *sha256 = arg_array(args, PG_TEXT),
+             *principal = arg_array(args, PG_TEXT);
+
+    for (size_t i = 0; i < n; i++) {
+        if (only_unchanged && rows[i].attempts > 0)
+            continue;
+        array_str(ip, rows[i].attacker_ip);
+        array_str(decky, rows[i].decky);
+        array_str(service, rows[i].service);
+        array_str(kind, rows[i].secret_kind);
+        array_str(sha256, rows[i].secret_sha256);
+        array_str(principal, rows[i].principal);
+    }
+}
+
+static void bind_credentials(Args *args, const StoredCredential *rows, size_t n)
+{
+    bind_keys(args, rows, n, false);
+    ArgArray *attacker = arg_array(args, PG_UUID), *b64 = arg_array(args, PG_TEXT),
+             *printable = arg_array(args, PG_TEXT), *outcome = arg_array(args, PG_TEXT),
+             *first = arg_array(args, PG_TIMESTAMPTZ), *last = arg_array(args, PG_TIMESTAMPTZ),
+             *attempts = arg_array(args, PG_INT4), *fields = arg_array(args, PG_JSONB);
     for (size_t i = 0; i < n; i++) {
         const StoredCredential *c = &rows[i];
-        array_str(ip, c->attacker_ip);
-        array_uuid(attacker, &c->attacker_uuid);
-        array_str(decky, c->decky);
-        array_str(service, c->service);
-        array_str(principal, c->principal);
-        array_str(kind, c->secret_kind);
-        array_str(sha256, c->secret_sha256);
+        array_uuid(attacker, c->attacker_uuid);
         array_str(b64, c->secret_b64);
         array_str(printable, c->secret_printable);
         array_str(outcome, c->outcome);
         array_time(first, c->first_seen_us);
         array_time(last, c->last_seen_us);
-        array_int4(attempts, (int32_t)MIN(c->attempts, INT32_MAX));
+        array_int4(attempts, (int32_t)MAX(MIN(c->attempts, INT32_MAX), 1));
         array_json(fields, c->fields.data ? c->fields : STR("{}"));
     }
+    bind_keys(args, rows, n, true);
+}
+
+int credentials_upsert(Repo *repo, StoredCredential *rows, size_t n)
+{
+    /* $15 to $20 are the keys whose attempts do not count. Rows come back in the order of the arrays. */
+    static const Statement upsert = {
+        .name = "credentials_upsert",
+        .shape = SHAPE_ROWS,
+        .sql =
+            "INSERT INTO credentials AS c (attacker_ip, decky_name, service, secret_kind, secret_sha256, principal,"
+            "  attacker_uuid, secret_b64, secret_printable, outcome, first_seen, last_seen, attempt_count, fields)"
+            " SELECT ip, decky, service, kind, sha256, principal, attacker, b64, printable, outcome,"
+            "  COALESCE(first_seen, now), COALESCE(last_seen, now), attempts, fields"
+            " FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) AS i (ip, decky, service, kind,"
+            "  sha256, principal, attacker, b64, printable, outcome, first_seen, last_seen, attempts, fields),"
+            "  (SELECT decnet_now() AS now) t"
+            " ON CONFLICT ON CONSTRAINT uq_credentials_dedup DO UPDATE SET"
+            "  attempt_count = CASE WHEN $15 <> '{}' AND EXISTS (SELECT FROM unnest($15, $16, $17, $18, $19, $20)"
+            "    AS z (ip, decky, service, kind, sha256, principal) WHERE z.ip = c.attacker_ip"
+            "    AND z.decky = c.decky_name AND z.service = c.service AND z.kind = c.secret_kind"
+            "    AND z.sha256 = c.secret_sha256 AND z.principal IS NOT DISTINCT FROM c.principal) THEN c.attempt_count"
+            "   ELSE LEAST(c.attempt_count::bigint + EXCLUDED.attempt_count, 2147483647) END,"
+            "  attacker_uuid = COALESCE(EXCLUDED.attacker_uuid, c.attacker_uuid),"
+            "  first_seen = LEAST(c.first_seen, EXCLUDED.first_seen),"
+            "  last_seen = GREATEST(c.last_seen, EXCLUDED.last_seen),"
+            "  outcome = CASE WHEN EXCLUDED.outcome IS NULL THEN c.outcome"
+            "   WHEN c.outcome IS NULL OR EXCLUDED.last_seen > c.last_seen THEN EXCLUDED.outcome"
+            "   WHEN EXCLUDED.last_seen < c.last_seen THEN c.outcome"
+            "   WHEN 'success' IN (c.outcome, EXCLUDED.outcome) THEN 'success'"
+            "   WHEN 'failure' IN (c.outcome, EXCLUDED.outcome) THEN 'failure' ELSE EXCLUDED.outcome END"
+            " RETURNING id, attempt_count, xmax = 0"};
+    cleanup(args_free) Args args = {0};
+    cleanup(pgresult_freep) PGresult *result = NULL;
+    cleanup(arena_freep) Arena *scratch = NULL;
+
+    if (n == 0)
+        return 0;
+    scratch = arena_new();
+    StoredCredential *folded = arena_calloc(scratch, n, sizeof(*folded));
+    size_t *place = arena_calloc(scratch, n, sizeof(*place));
+    bind_credentials(&args, folded, fold_credentials(scratch, rows, n, folded, place));
     int r = repo_exec(repo, &upsert, &args, &result);
-    for (int i = 0; r == 0 && i < PQntuples(result); i++) {
-        StoredCredential *c = &rows[res_int(result, i, 0) - 1];
-        c->attempt_count = res_int(result, i, 1);
-        c->created = res_bool(result, i, 2);
+    for (size_t i = 0; r == 0 && i < n; i++) {
+        rows[i].id = res_int(result, (int)place[i], 0);
+        rows[i].attempt_count = res_int(result, (int)place[i], 1);
+        rows[i].created &= res_bool(result, (int)place[i], 2);
     }
     return r;
 }

@@ -1,24 +1,26 @@
-/* What attackers left behind: credentials, bounties, evidence. All rows of one call have distinct keys; the caller
- * folds repeats before, as one statement may not touch the same key twice. Rows are written in key order. */
+/* What attackers left behind: credentials, bounties, evidence. Rows are written in key
+ * order, so that two writers never deadlock. Bounties and evidence of one call have distinct keys; the caller folds
+ * repeats before, as one statement may not touch the same key twice. */
 #pragma once
 
 #include "repo.h"
 
 typedef struct StoredCredential {
     Str attacker_ip;
-    Uuid attacker_uuid;
+    const Uuid *attacker_uuid; /* NULL: not known; a stored one stays */
     Str decky, service;
-    Str principal; /* absent: NULL */
+    Str principal; /* absent: NULL, which equals itself and no text */
     Str secret_kind, secret_sha256, secret_b64, secret_printable;
-    Str outcome; /* success, failure, observed */
-    int64_t first_seen_us, last_seen_us;
-    Str fields;       /* JSON object of a new row; absent: {} */
-    int64_t attempts; /* 0: only the outcome changes, unless the row is new: then it counts as 1 */
+    Str outcome;                         /* success, failure, observed; absent: what is stored stays */
+    int64_t first_seen_us, last_seen_us; /* TIME_NONE: now */
+    Str fields;                          /* JSON object of a new row; absent: {} */
+    int64_t attempts;                    /* 0: only the outcome changes, unless the row is new: then it counts as 1 */
     /* out */
-    bool created;
-    int64_t attempt_count;
+    bool created; /* by this call, and for the first row of equal keys */
+    int64_t id, attempt_count;
 } StoredCredential;
-/* Adds attempts; keeps the outcome of the latest time, ties to success, then failure. */
+/* Adds attempts; keeps the outcome of the latest time, ties to success, then failure. Rows may repeat a key: they are
+ * folded, in time as in count. Text has to be what PostgreSQL takes (text_sanitize()). */
 int credentials_upsert(Repo *repo, StoredCredential *rows, size_t n) must_check;
 
 typedef struct StoredBounty {

@@ -107,3 +107,71 @@ int intel_read(Repo *repo, Arena *arena, const Uuid *attackers, size_t n, IntelF
     }
     return r;
 }
+
+static int by_attacker(const void *a, const void *b)
+{
+    const IntelRow *x = *(const IntelRow *const *)a, *y = *(const IntelRow *const *)b;
+    int c = uuid_cmp(&x->attacker_uuid, &y->attacker_uuid);
+    return c ? c : (x > y) - (x < y);
+}
+
+/* Sorts by key and keeps the last of equal ones; @place[i] tells where row i went. */
+static size_t fold_intel(Arena *scratch, const IntelRow *rows, size_t n, IntelRow *folded, size_t *place)
+{
+    const IntelRow **order = arena_calloc(scratch, n, sizeof(*order));
+    size_t n_folded = 0;
+
+    for (size_t i = 0; i < n; i++)
+        order[i] = &rows[i];
+    qsort(order, n, sizeof(*order), by_attacker);
+    for (size_t i = 0; i < n; i++) {
+        bool repeats = n_folded && uuid_cmp(&folded[n_folded - 1].attacker_uuid, &order[i]->attacker_uuid) == 0;
+        folded[repeats ? n_folded - 1 : n_folded++] = *order[i];
+        place[order[i] - rows] = n_folded - 1;
+    }
+    return n_folded;
+}
+
+static void bind_intel(Args *args, const IntelRow *rows, size_t n, uint64_t given)
+{
+    arg_int8(args, (int64_t)given);
+    ArgArray *attacker = arg_array(args, PG_UUID), *ip = arg_array(args, PG_TEXT),
+             *expires = arg_array(args, PG_TIMESTAMPTZ);
+    for (size_t i = 0; i < n; i++) {
+        array_uuid(attacker, &rows[i].attacker_uuid);
+        array_str(ip, rows[i].attacker_ip);
+        array_time(expires, rows[i].expires_at);
+    }
+    INTEL_COLUMNS(ROW_BIND)
+}
+
+#define NAMES "attacker_uuid, attacker_ip, expires_at" INTEL_COLUMNS(ROW_NAME)
+#define VALUES "i.attacker_uuid, i.attacker_ip, i.expires_at" INTEL_COLUMNS(ROW_VALUE)
+#define PARAMETERS "$2, $3, $4" INTEL_COLUMNS(ROW_PARAMETER)
+#define KEPT INTEL_COLUMNS(ROW_KEEP)
+
+int intel_upsert(Repo *repo, const IntelRow *rows, size_t n, uint64_t given, Uuid *uuids)
+{
+    /* Rows come back in the order of the arrays. */
+    static const Statement upsert = {
+        .name = "intel_upsert",
+        .shape = SHAPE_ROWS,
+        .sql =
+            "INSERT INTO attacker_intel AS a (" NAMES ") SELECT " VALUES " FROM unnest(" PARAMETERS ") AS i (" NAMES ")"
+            " ON CONFLICT (attacker_uuid) DO UPDATE SET"
+            "  attacker_ip = EXCLUDED.attacker_ip, expires_at = EXCLUDED.expires_at" KEPT " RETURNING uuid"};
+    cleanup(args_free) Args args = {0};
+    cleanup(pgresult_freep) PGresult *result = NULL;
+    cleanup(arena_freep) Arena *scratch = NULL;
+
+    if (n == 0)
+        return 0;
+    scratch = arena_new();
+    IntelRow *folded = arena_calloc(scratch, n, sizeof(*folded));
+    size_t *place = arena_calloc(scratch, n, sizeof(*place));
+    bind_intel(&args, folded, fold_intel(scratch, rows, n, folded, place), given);
+    int r = repo_exec(repo, &upsert, &args, &result);
+    for (size_t i = 0; r == 0 && i < n; i++)
+        uuids[i] = res_uuid(result, (int)place[i], 0);
+    return r;
+}

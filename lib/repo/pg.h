@@ -5,6 +5,7 @@
 #include <libpq-fe.h>
 
 #include "base/limits.h"
+#include "columns.h"
 #include "repo.h"
 
 /* Built-in types by their fixed numbers (PostgreSQL's pg_type.dat). */
@@ -77,6 +78,8 @@ void array_bool(ArgArray *a, bool v);
 void array_time(ArgArray *a, int64_t us);
 void array_bytes(ArgArray *a, Str bytes);
 void array_json(ArgArray *a, Str json);
+void array_number(ArgArray *a, int64_t v);    /* bigint[]; NUMBER_NONE: NULL */
+void array_tristate(ArgArray *a, Tristate v); /* boolean[]; TRI_UNKNOWN: NULL */
 void array_null(ArgArray *a);
 /* libpq's parallel arrays for the parameters; they point into @args. */
 void args_bind(Args *args, const char **values, int *lengths, int *formats);

@@ -437,7 +437,7 @@ static int write_credentials(Writer *w, const Effects *fx, StoredCredential **re
     for (size_t i = 0; i < n; i++) {
         const CredentialDelta *d = &fx->credentials.items[i];
         rows[i] = (StoredCredential){.attacker_ip = str_from(d->ip),
-                                     .attacker_uuid = *uuid_of(w, d->ip),
+                                     .attacker_uuid = uuid_of(w, d->ip),
                                      .decky = d->decky,
                                      .service = str_from(d->service),
                                      .principal = d->principal,

@@ -3,66 +3,31 @@
 
 #include "methods.h"
 
-/* Columns of attackers that a caller may set, with their bounds and defaults; the key and first_seen, last_seen have
- * rules of their own. */
-#define ATTACKER_COLUMNS(X)                                                                                            \
-    X(identity_id, COLUMN_UUID, COLUMN_NULLABLE, 0, "NULL")                                                            \
-    X(event_count, COLUMN_INT, 0, 0, "0")                                                                              \
-    X(service_count, COLUMN_INT, 0, 0, "0")                                                                            \
-    X(decky_count, COLUMN_INT, 0, 0, "0")                                                                              \
-    X(services, COLUMN_JSON, 0, 0, "'[]'")                                                                             \
-    X(deckies, COLUMN_JSON, 0, 0, "'[]'")                                                                              \
-    X(traversal_path, COLUMN_TEXT, COLUMN_NULLABLE, 0, "NULL")                                                         \
-    X(is_traversal, COLUMN_BOOL, 0, 0, "false")                                                                        \
-    X(bounty_count, COLUMN_INT, 0, 0, "0")                                                                             \
-    X(credential_count, COLUMN_INT, 0, 0, "0")                                                                         \
-    X(fingerprints, COLUMN_JSON, 0, 0, "'[]'")                                                                         \
-    X(commands, COLUMN_JSON, 0, 0, "'[]'")                                                                             \
-    X(country_code, COLUMN_TEXT, COLUMN_NULLABLE, 2, "NULL")                                                           \
-    X(country_source, COLUMN_TEXT, COLUMN_NULLABLE, 16, "NULL")                                                        \
-    X(asn, COLUMN_INT, COLUMN_NULLABLE, 0, "NULL")                                                                     \
-    X(as_name, COLUMN_TEXT, COLUMN_NULLABLE, 128, "NULL")                                                              \
-    X(asn_source, COLUMN_TEXT, COLUMN_NULLABLE, 16, "NULL")                                                            \
-    X(ptr_record, COLUMN_TEXT, COLUMN_NULLABLE, 256, "NULL")                                                           \
-    X(rotation_count, COLUMN_INT, 0, 0, "0")                                                                           \
-    X(last_rotation_at, COLUMN_TIME, COLUMN_NULLABLE, 0, "NULL")                                                       \
-    X(updated_at, COLUMN_TIME, 0, 0, "decnet_now()")
-
 static const Column columns[] = {{"ip", COLUMN_IP, COLUMN_REQUIRED, 0},
                                  {"first_seen", COLUMN_TIME, 0, 0},
                                  {"last_seen", COLUMN_TIME, 0, 0},
-                                 ATTACKER_COLUMNS(UPSERT_COLUMN)};
-
-/* A stored row lends first_seen and last_seen to a call that does not give them, as NOT NULL is checked before the
- * conflict is found; without a row they have to be given. */
-static const Statement upsert = {
-    .name = "method_upsert_attacker",
-    .shape = SHAPE_ROW,
-    .sql = "INSERT INTO attackers AS a (uuid, ip, first_seen, last_seen" ATTACKER_COLUMNS(
-        UPSERT_NAME) ")"
-                     " SELECT $2, r.ip, COALESCE(r.first_seen, e.first_seen), COALESCE(r.last_seen, e.last_seen)" ATTACKER_COLUMNS(
-                         UPSERT_VALUE) " FROM jsonb_populate_record(NULL::attackers, $1) r LEFT JOIN attackers e ON e.ip = r.ip"
-                                       " ON CONFLICT (ip) DO UPDATE SET first_seen = LEAST(a.first_seen, EXCLUDED.first_seen),"
-                                       "  last_seen = GREATEST(a.last_seen, EXCLUDED.last_seen)" ATTACKER_COLUMNS(
-                                           UPSERT_KEEP) " RETURNING uuid"};
+                                 ATTACKER_COLUMNS(UPSERT_ROW_COLUMN)};
 
 static int upsert_attacker(MethodCall *call, JsonWriter *w)
 {
-    cleanup(buf_free) Buf clean = {0};
-    cleanup(args_free) Args args = {0};
-    cleanup(pgresult_freep) PGresult *result = NULL;
-    JsonWriter inner = {.buf = &clean};
+    cleanup(json_putp) json_object *o = NULL;
+    json_object *value;
+    AttackerRow row = {0};
+    uint64_t given = 0;
+    Uuid uuid;
 
-    int r = data_write(call, "data", call->values[0].json, columns, ARRAY_SIZE(columns), &inner);
+    int r = data_object(call, 0, columns, ARRAY_SIZE(columns), &o);
     if (r != 0)
         return r;
-    cleanup(json_putp) json_object *object = json_parse(buf_str(&clean)); /* the address in its stored spelling */
-    Uuid uuid = attacker_uuid(str_cstr(call->arena, json_get_str(object, "ip")));
-    arg_json(&args, buf_str(&clean));
-    arg_uuid(&args, &uuid);
-    r = attackers_inserted(call->repo, repo_exec(call->repo, &upsert, &args, &result));
+    row.ip = json_get_str(o, "ip");
+    row.first_seen = data_time(json_member(o, "first_seen"));
+    row.last_seen = data_time(json_member(o, "last_seen"));
+    given |= row.first_seen != TIME_NONE ? ATTACKER_FIRST_SEEN : 0;
+    given |= row.last_seen != TIME_NONE ? ATTACKER_LAST_SEEN : 0;
+    ATTACKER_COLUMNS(ROW_READ)
+    r = attackers_upsert(call->repo, &row, 1, given, &uuid);
     if (r == 0)
-        res_write_value(result, 0, 0, w);
+        method_write_uuid(w, &uuid);
     return r;
 }
 

@@ -347,6 +347,13 @@ const Uuid *method_uuid(const MethodCall *call, int i)
     return call->values[i].is_null || call->values[i].malformed ? NULL : &call->values[i].uuid;
 }
 
+void method_write_uuid(JsonWriter *w, const Uuid *uuid)
+{
+    char text[UUID_TEXT_BYTES];
+    uuid_format(text, uuid);
+    json_value_str(w, str_from(text));
+}
+
 static void bind_all(const MethodCall *call, Args *args)
 {
     for (int i = 0; i < METHOD_PARAMS_MAX && call->method->params[i].name; i++)

@@ -132,6 +132,14 @@ static bool write_json(const Column *c, json_object *value, JsonWriter *w)
     return true;
 }
 
+/* json-c also holds integers that only fit 64 bits without sign; INT64_MIN stands for no number. */
+static bool is_bigint(json_object *value)
+{
+    int64_t v = json_object_get_int64(value);
+    return json_object_is_type(value, json_type_int) && v != NUMBER_NONE &&
+           (v != INT64_MAX || json_object_get_uint64(value) == INT64_MAX);
+}
+
 static bool write_value(const Column *c, json_object *value, JsonWriter *w)
 {
     json_type is = json_object_get_type(value);
@@ -144,7 +152,7 @@ static bool write_value(const Column *c, json_object *value, JsonWriter *w)
     case COLUMN_TIME:
         return write_text(c, json_str(value), w);
     case COLUMN_INT:
-        if (is != json_type_int)
+        if (!is_bigint(value))
             return false;
         break;
     case COLUMN_COUNT:
@@ -237,4 +245,29 @@ int data_object(const MethodCall *call, int i, const Column *columns, size_t n, 
         return r;
     *ret = json_parse(buf_str(&clean));
     return *ret ? 0 : method_invalid(call, "%s nests too deeply", call->method->params[i].name);
+}
+
+/* --- values of a clean object --- */
+
+Str data_json(const MethodCall *call, json_object *value)
+{
+    cleanup(buf_free) Buf text = {0};
+    JsonWriter w = {.buf = &text};
+
+    if (!value)
+        return (Str){0};
+    json_value_object(&w, value);
+    return str_dup(call->arena, buf_str(&text));
+}
+
+const Uuid *data_uuid(const MethodCall *call, json_object *value)
+{
+    Uuid *uuid = arena_calloc(call->arena, 1, sizeof(*uuid));
+    return uuid_parse_text(json_str(value), uuid) ? uuid : NULL;
+}
+
+int64_t data_time(json_object *value)
+{
+    int64_t us = TIME_NONE;
+    return time_parse(json_str(value), &us, NULL) == 0 ? us : TIME_NONE;
 }

@@ -67,6 +67,7 @@ int method_invalid(const MethodCall *call, const char *fmt, ...) printf_like(2, 
 /* Text parameter @i, absent for null; its uuid, NULL for null or malformed. */
 Str method_text(const MethodCall *call, int i);
 const Uuid *method_uuid(const MethodCall *call, int i);
+void method_write_uuid(JsonWriter *w, const Uuid *uuid);
 /* Binds parameter @i as its type says. */
 void method_bind(const MethodCall *call, int i, Args *args);
 
@@ -124,3 +125,22 @@ int data_object(const MethodCall *call, int i, const Column *columns, size_t n, 
     ", " #name_ " = CASE WHEN $1 ? '" #name_ "' THEN EXCLUDED." #name_ " ELSE a." #name_ " END"
 #define PATCH_SET(name_, ...) ", " #name_ " = CASE WHEN $1 ? '" #name_ "' THEN r." #name_ " ELSE a." #name_ " END"
 #define UPSERT_COLUMN(name_, type_, flags_, max_, standard_) {#name_, type_, flags_, max_},
+
+/* A row of columns.h out of a clean object: o the object, row and given the result. */
+#define UPSERT_ROW_COLUMN(n_, name_, type_, flags_, max_, standard_) {#name_, type_, flags_, max_},
+#define ROW_READ(n_, name_, type_, ...)                                                                                \
+    if (json_object_object_get_ex(o, #name_, &value)) {                                                                \
+        row.name_ = ROW_READ_##type_(call, value);                                                                     \
+        given |= ROW_BIT(n_);                                                                                          \
+    }
+#define ROW_READ_COLUMN_TEXT(call_, value_) json_str(value_)
+#define ROW_READ_COLUMN_JSON data_json
+#define ROW_READ_COLUMN_UUID data_uuid
+#define ROW_READ_COLUMN_INT(call_, value_) ((value_) ? json_object_get_int64(value_) : NUMBER_NONE)
+#define ROW_READ_COLUMN_BOOL(call_, value_)                                                                            \
+    (!(value_) ? TRI_UNKNOWN : json_object_get_boolean(value_) ? TRI_YES : TRI_NO)
+#define ROW_READ_COLUMN_TIME(call_, value_) data_time(value_)
+/* Values of a clean object; null gives an absent Str, NULL, TIME_NONE. They live as long as the call. */
+Str data_json(const MethodCall *call, json_object *value);
+const Uuid *data_uuid(const MethodCall *call, json_object *value);
+int64_t data_time(json_object *value);

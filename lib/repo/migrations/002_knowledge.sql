@@ -153,7 +153,7 @@ CREATE INDEX ix_logs_session_sid ON logs ((left(fields ->> 'sid', 128)), "timest
 CREATE INDEX ix_bounty_attacker_ip ON bounty (attacker_ip, bounty_type, "timestamp", id);
 CREATE INDEX ix_bounty_timestamp ON bounty ("timestamp" DESC, id DESC);
 CREATE INDEX ix_bounty_type ON bounty (bounty_type, "timestamp" DESC, id DESC);
-CREATE INDEX ix_credentials_secret ON credentials (secret_sha256, secret_kind);
+CREATE INDEX ix_credentials_secret ON credentials (secret_sha256, secret_kind, (COALESCE(principal, '')), id);
 CREATE INDEX ix_credentials_last_seen ON credentials (last_seen DESC, id DESC);
 CREATE INDEX ix_attackers_last_seen ON attackers (last_seen DESC, uuid);
 CREATE INDEX ix_attackers_event_count ON attackers (event_count DESC, last_seen DESC, uuid);
