@@ -5,6 +5,7 @@
 --
 --   decnet_worker   what all programs share (no login)
 --   decnet_ttp      decnet-ttp@.service
+--   decnet_attribution  decnet-attribution@.service
 --   decnet_ingest   decnetctl ingest
 --   decnet_admin    decnetctl for operators: reads everything, mends positions, dead letters, deferrals and pauses
 --   decnet_ro       reads everything, also the secrets that attackers tried: for people, not for programs (no login)
@@ -24,6 +25,7 @@ DECLARE
         "decnet_worker": "NOLOGIN",
         "decnet_ro":     "NOLOGIN",
         "decnet_ttp":    "LOGIN CONNECTION LIMIT 32",
+        "decnet_attribution": "LOGIN CONNECTION LIMIT 32",
         "decnet_ingest": "LOGIN CONNECTION LIMIT 16",
         "decnet_admin":  "LOGIN CONNECTION LIMIT 8"}';
 BEGIN
@@ -33,7 +35,7 @@ BEGIN
             EXECUTE format('CREATE ROLE %I %s', role, wanted ->> role);
         END IF;
     END LOOP;
-    FOREACH role IN ARRAY ARRAY['decnet_ttp', 'decnet_ingest', 'decnet_admin'] LOOP
+    FOREACH role IN ARRAY ARRAY['decnet_ttp', 'decnet_attribution', 'decnet_ingest', 'decnet_admin'] LOOP
         IF NOT pg_has_role(role, 'decnet_worker', 'MEMBER') THEN
             EXECUTE format('GRANT decnet_worker TO %I', role);
         END IF;
@@ -49,15 +51,17 @@ REVOKE CREATE ON SCHEMA public FROM PUBLIC;
 GRANT USAGE ON SCHEMA decnet TO decnet_worker, decnet_ro;
 
 -- Start from nothing, so that a grant which is gone from this file is gone from the database.
-REVOKE ALL ON ALL TABLES IN SCHEMA decnet FROM decnet_worker, decnet_ttp, decnet_ingest, decnet_admin, decnet_ro;
+REVOKE ALL ON ALL TABLES IN SCHEMA decnet FROM decnet_worker, decnet_ttp, decnet_attribution, decnet_ingest, decnet_admin,
+    decnet_ro;
 
 -- --- everybody ---
 GRANT SELECT ON schema_version TO decnet_worker;
 GRANT SELECT ON ALL TABLES IN SCHEMA decnet TO decnet_ro;
 
 -- --- the runtime's own rows; a column to update is what FOR UPDATE SKIP LOCKED needs ---
-GRANT SELECT, INSERT, DELETE, UPDATE (created_at) ON event_outbox TO decnet_ttp, decnet_ingest;
-GRANT SELECT, INSERT, UPDATE, DELETE ON consumer_position, deferred_event, dead_letter, group_pause TO decnet_ttp;
+GRANT SELECT, INSERT, DELETE, UPDATE (created_at) ON event_outbox TO decnet_ttp, decnet_attribution, decnet_ingest;
+GRANT SELECT, INSERT, UPDATE, DELETE ON consumer_position, deferred_event, dead_letter, group_pause TO decnet_ttp,
+    decnet_attribution;
 GRANT SELECT ON consumer_position TO decnet_ingest; -- how far behind the readers are
 GRANT INSERT, UPDATE, DELETE ON consumer_position, group_pause TO decnet_admin;
 GRANT UPDATE (next_attempt_at), DELETE ON deferred_event TO decnet_admin;
@@ -68,6 +72,15 @@ GRANT INSERT, DELETE, UPDATE (created_at) ON event_outbox TO decnet_admin; -- de
 GRANT SELECT (uuid, ip) ON attackers TO decnet_ttp;
 GRANT SELECT ON attacker_intel TO decnet_ttp;
 GRANT SELECT, INSERT ON ttp_tag TO decnet_ttp;
+
+-- --- attribution: stores observations and what follows from them, founds identities, links attackers to those ---
+GRANT SELECT (uuid, ip, first_seen, last_seen, identity_id), UPDATE (identity_id) ON attackers TO decnet_attribution;
+GRANT SELECT (sid, ordinal, ts, command, truncated, errored, source_event_id) ON session_command TO decnet_attribution;
+GRANT SELECT, INSERT, UPDATE ON observations TO decnet_attribution;
+GRANT SELECT, INSERT, UPDATE, DELETE ON attribution_state, multi_actor_announced TO decnet_attribution;
+GRANT SELECT, INSERT, DELETE, UPDATE (primitive) ON attribution_dirty TO decnet_attribution;
+GRANT SELECT, INSERT, DELETE, UPDATE (updated_at) ON attacker_identities TO decnet_attribution; -- an update is a lock
+GRANT USAGE ON SEQUENCE identity_event_seq TO decnet_attribution;
 
 -- --- ingest: writes what a log says; neither tags nor intelligence, and no identity of an attacker ---
 GRANT SELECT, INSERT ON logs, bounty, session_command TO decnet_ingest;

@@ -38,6 +38,8 @@ static const Key keys[] = {
      "folders with rule files, ':' between them; of two rules with one id the later wins"},
     {"attack_catalog", KEY_TEXT, offsetof(Config, attack_catalog), "/usr/share/decnet/attack-catalog.json", 0, 0,
      "ATT&CK catalogue file"},
+    {"stateless_primitives", KEY_TEXT, offsetof(Config, stateless_primitives), "motor.digraph_simhash", 0, 0,
+     "primitives, ',' between them, whose observations are kept without a state of their own"},
     {"cache_dir", KEY_TEXT, offsetof(Config, cache_dir), "", 0, 0,
      "folder for compiled rules; empty takes $CACHE_DIRECTORY, else the XDG cache"},
     {"metrics_listen", KEY_TEXT, offsetof(Config, metrics_listen), "", 0, 0,

@@ -15,14 +15,15 @@ typedef struct ConfigProperty {
 } ConfigProperty;
 
 typedef struct Config {
-    char *database;           /* libpq connection string; "" uses libpq's own environment (PGHOST, PGSERVICE …) */
-    char *kafka_topic_prefix; /* before every topic and group name */
-    char *instance;           /* this process among its like: log field, application_name */
-    char *rules_path;         /* folders with rule files, ':' between; later wins by id */
-    char *attack_catalog;     /* ATT&CK catalogue file */
-    char *cache_dir;          /* compiled rules; "" derives it: $CACHE_DIRECTORY, else the XDG cache */
-    char *metrics_listen;     /* host:port for /metrics and health; "" none; port 0 picks one */
-    char *metrics_port_file;  /* where the port is written once it listens; "" nowhere */
+    char *database;             /* libpq connection string; "" uses libpq's own environment (PGHOST, PGSERVICE …) */
+    char *kafka_topic_prefix;   /* before every topic and group name */
+    char *instance;             /* this process among its like: log field, application_name */
+    char *rules_path;           /* folders with rule files, ':' between; later wins by id */
+    char *attack_catalog;       /* ATT&CK catalogue file */
+    char *stateless_primitives; /* observations of these have no state, ',' between them */
+    char *cache_dir;            /* compiled rules; "" derives it: $CACHE_DIRECTORY, else the XDG cache */
+    char *metrics_listen;       /* host:port for /metrics and health; "" none; port 0 picks one */
+    char *metrics_port_file;    /* where the port is written once it listens; "" nowhere */
     LogLevel log_level;
     LogFormat log_format;
     int64_t batch_records; /* most records in one transaction, 1 .. LIMIT_BATCH_RECORDS */

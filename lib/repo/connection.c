@@ -230,13 +230,15 @@ static PGresult *take_result(Repo *repo)
     return kept;
 }
 
+/* jit off: our statements are short and many, compiling one takes a hundred times what it runs. */
 static int session_settings(Repo *repo)
 {
     char sql[400];
     snprintf(sql, sizeof(sql),
              "SET search_path = decnet; SET timezone = 'UTC'; SET client_min_messages = warning;"
              "SET statement_timeout = %lld; SET idle_in_transaction_session_timeout = '15s';"
-             "SET default_transaction_isolation = 'read committed'; SET bytea_output = 'hex'",
+             "SET default_transaction_isolation = 'read committed'; SET bytea_output = 'hex';"
+             "SET jit = off",
              (long long)repo->options.statement_timeout_ms);
     return repo_script(repo, "session settings", sql);
 }

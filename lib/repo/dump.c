@@ -144,6 +144,22 @@ static const Dump dumps[] = {
         FETCH_OF("logs"),
     },
     {
+        {"observations", "evidence_ref, primitive", "id"},
+        .sql = "SELECT evidence_ref, primitive, attacker_uuid, value, value_kind, confidence, window_start_ts,"
+               " window_end_ts, ts, source, envelope_v, identity_ref FROM observations"
+               " ORDER BY evidence_ref COLLATE \"C\", primitive COLLATE \"C\"",
+        FETCH_OF("observations"),
+    },
+    {
+        {"attribution_state", "identity, primitive",
+         "last_change_ts, updated_at, series; rows of merged-out identities; identity by founder"},
+        .sql = IDENTITY_FOUNDERS " SELECT f.founder AS identity, s.primitive, s.state, s.current_value, s.confidence,"
+                                 " s.observation_count, s.last_observation_ts, s.schema_version"
+                                 " FROM attribution_state s JOIN founders f ON f.root = s.identity_uuid"
+                                 " ORDER BY f.founder, s.primitive COLLATE \"C\"",
+        FETCH_OF("attribution_state"),
+    },
+    {
         {"ttp_tag", "uuid",
          "created_at; of tags with source_kind intel all but the inputs of the id; identity by founder"},
         .sql = IDENTITY_FOUNDERS

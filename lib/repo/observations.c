@@ -2,11 +2,11 @@
 
 #include "upsert.h"
 
-#define ROWS                                                                                                           \
-    "unnest($1::uuid[], $2::text[], $3::text[], $4::jsonb[], $5::float8[], $6::float8[], $7::float8[], $8::float8[],"  \
-    " $9::text[], $10::int[], $11::uuid[], $12::text[], $13::bool[]) WITH ORDINALITY AS i (id, evidence_ref,"          \
-    " primitive, value, confidence, window_start_ts, window_end_ts, ts, source, envelope_v, attacker_uuid,"            \
-    " identity_ref, sets_identity_ref, n)"
+#define ROWS                                                                                                               \
+    "unnest($1::uuid[], $2::text[], $3::text[], $4::jsonb[], $5::float8[], $6::float8[], $7::float8[], $8::float8[],"      \
+    " $9::text[], $10::int[], $11::uuid[], $12::text[], $13::bool[], $14::text[]) WITH ORDINALITY AS i (id, evidence_ref," \
+    " primitive, value, confidence, window_start_ts, window_end_ts, ts, source, envelope_v, attacker_uuid,"                \
+    " identity_ref, sets_identity_ref, value_kind, n)"
 #define STORED " JOIN observations o ON o.evidence_ref = i.evidence_ref AND o.primitive = i.primitive"
 /* Who stays is decided on these: o is stored, i came. */
 #define RANK(row) "(" row ".ts, " row ".window_end_ts, " row ".value::text COLLATE \"C\")"
@@ -32,7 +32,8 @@ static void bind(Args *args, void *const *rows, size_t n)
              *confidence = arg_array(args, PG_FLOAT8), *start = arg_array(args, PG_FLOAT8),
              *end = arg_array(args, PG_FLOAT8), *ts = arg_array(args, PG_FLOAT8), *source = arg_array(args, PG_TEXT),
              *version = arg_array(args, PG_INT4), *attacker = arg_array(args, PG_UUID),
-             *identity_ref = arg_array(args, PG_TEXT), *sets_identity_ref = arg_array(args, PG_BOOL);
+             *identity_ref = arg_array(args, PG_TEXT), *sets_identity_ref = arg_array(args, PG_BOOL),
+             *kind = arg_array(args, PG_TEXT);
     for (size_t i = 0; i < n; i++) {
         const StoredObservation *o = rows[i];
         array_uuid(id, &o->id);
@@ -48,6 +49,7 @@ static void bind(Args *args, void *const *rows, size_t n)
         array_uuid(attacker, &o->attacker_uuid);
         array_str(identity_ref, o->identity_ref);
         array_bool(sets_identity_ref, o->sets_identity_ref);
+        array_str(kind, o->value_kind);
     }
 }
 
@@ -80,9 +82,9 @@ static const Upsert upsert = {
     .insert = {.name = "observations_insert",
                .shape = SHAPE_ROWS,
                .sql = "INSERT INTO observations (id, evidence_ref, primitive, value, confidence, window_start_ts,"
-                      "  window_end_ts, ts, source, envelope_v, attacker_uuid, identity_ref)"
+                      "  window_end_ts, ts, source, envelope_v, attacker_uuid, identity_ref, value_kind)"
                       " SELECT id, evidence_ref, primitive, value, confidence, window_start_ts, window_end_ts, ts,"
-                      "  source, envelope_v, attacker_uuid, identity_ref FROM " ROWS
+                      "  source, envelope_v, attacker_uuid, identity_ref, value_kind FROM " ROWS
                       " ON CONFLICT DO NOTHING RETURNING id"},
     .is_key = is_key,
     .judge = {.name = "observations_judge",
@@ -99,7 +101,8 @@ static const Upsert upsert = {
                       " UPDATE observations o SET value = c.value, confidence = c.confidence,"
                       "  window_start_ts = c.window_start_ts, window_end_ts = c.window_end_ts, ts = c.ts,"
                       "  source = c.source, envelope_v = c.envelope_v, attacker_uuid = c.attacker_uuid,"
-                      "  identity_ref = CASE WHEN c.sets_identity_ref THEN c.identity_ref ELSE o.identity_ref END"
+                      "  identity_ref = CASE WHEN c.sets_identity_ref THEN c.identity_ref ELSE o.identity_ref END,"
+                      "  value_kind = COALESCE(c.value_kind, o.value_kind)"
                       " FROM c WHERE o.id = c.stored AND " IS_STILL_NOT_LESS
                       " RETURNING c.n, c.old_attacker, c.old_ts, c.old_value"},
     .changed = changed,
@@ -108,6 +111,11 @@ static const Upsert upsert = {
 int observations_upsert(Repo *repo, StoredObservation *rows, size_t n, Arena *arena)
 {
     return upsert_rows(repo, &upsert, rows, n, arena);
+}
+
+int observations_compare(Repo *repo, StoredObservation *rows, size_t n, Arena *arena)
+{
+    return upsert_compare(repo, &upsert, rows, n, arena);
 }
 
 Uuid observation_minted_id(Str evidence_ref, Str primitive)

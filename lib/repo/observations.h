@@ -7,6 +7,7 @@ typedef struct StoredObservation {
     Uuid id; /* of a new row; distinct within the call. Out: the id of the stored row, which keeps its own */
     Str evidence_ref, primitive; /* the key; repaired UTF-8 */
     Str value;                   /* JSON text of any kind */
+    Str value_kind;              /* which merger judges it; absent: not said, and a stored row keeps what it has */
     double confidence, window_start_ts, window_end_ts, ts;
     Str source;
     int32_t envelope_v;
@@ -33,6 +34,10 @@ typedef struct StoredObservation {
  * REPO_E_FK when an attacker is not there (any more): nothing may stay, roll back and resolve again. REPO_E_REJECTED when
  * the id of a new row belongs to another one. */
 int observations_upsert(Repo *repo, StoredObservation *rows, size_t n, Arena *arena) must_check;
+
+/* What observations_upsert() would make of each row, by what is committed now: sets outcome, stores nothing. A row of
+ * which nothing is stored is ROW_NEW. */
+int observations_compare(Repo *repo, StoredObservation *rows, size_t n, Arena *arena) must_check;
 
 /* The id of a row for which the caller has none: UUIDv5(NS_OBSERVATION, evidence_ref|primitive). */
 Uuid observation_minted_id(Str evidence_ref, Str primitive);

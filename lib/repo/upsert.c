@@ -38,17 +38,16 @@ static int insert(Repo *repo, const Upsert *u, void **rows, size_t *n)
     return 0;
 }
 
-static int judge(Repo *repo, const Upsert *u, void **rows, size_t *n, Arena *arena)
+/* Sets the outcome of those that are stored; *ret_n is how many they are. */
+static int compare(Repo *repo, const Upsert *u, void *const *rows, size_t n, Arena *arena, size_t *ret_n)
 {
     static const RowOutcome outcomes[] = {ROW_UNCHANGED, ROW_STALE, ROW_CHANGED};
     cleanup(pgresult_freep) PGresult *result = NULL;
-    size_t left = 0;
 
-    int r = run(repo, u, &u->judge, rows, *n, &result);
+    int r = run(repo, u, &u->judge, rows, n, &result);
     if (r != 0)
         return r;
-    if ((size_t)PQntuples(result) != *n)
-        return repo_fail(repo, REPO_E_RETRY, u->judge.name, "a row was removed while it was being written");
+    *ret_n = (size_t)PQntuples(result);
     for (int i = 0; i < PQntuples(result); i++) {
         void *row = rows[res_int(result, i, 0) - 1];
         size_t verdict = (size_t)res_int(result, i, 1);
@@ -58,6 +57,19 @@ static int judge(Repo *repo, const Upsert *u, void **rows, size_t *n, Arena *are
         if (u->judged)
             u->judged(row, result, i, arena);
     }
+    return 0;
+}
+
+/* What is left is to be overwritten. */
+static int judge(Repo *repo, const Upsert *u, void **rows, size_t *n, Arena *arena)
+{
+    size_t left = 0, n_stored = 0;
+
+    int r = compare(repo, u, rows, *n, arena, &n_stored);
+    if (r != 0)
+        return r;
+    if (n_stored != *n)
+        return repo_fail(repo, REPO_E_RETRY, u->judge.name, "a row was removed while it was being written");
     for (size_t i = 0; i < *n; i++) {
         RowOutcome outcome;
         memcpy(&outcome, (char *)rows[i] + u->outcome_at, sizeof(outcome));
@@ -138,4 +150,18 @@ int upsert_rows(Repo *repo, const Upsert *u, void *rows, size_t n, Arena *arena)
         r = write_round(repo, u, round, taken, arena);
     }
     return r;
+}
+
+int upsert_compare(Repo *repo, const Upsert *u, void *rows, size_t n, Arena *arena)
+{
+    cleanup(freep) void **all = calloc(n + 1, sizeof(*all));
+    size_t n_stored;
+
+    if (!all)
+        abort();
+    for (size_t i = 0; i < n; i++) {
+        all[i] = (char *)rows + i * u->row_bytes;
+        set_outcome(u, all[i], ROW_NEW);
+    }
+    return n ? compare(repo, u, all, n, arena, &n_stored) : 0;
 }

@@ -31,3 +31,5 @@ typedef struct Upsert {
 
 /* Sets the outcome of every row. What the callbacks keep goes to @arena. */
 int upsert_rows(Repo *repo, const Upsert *u, void *rows, size_t n, Arena *arena) must_check;
+/* The same without writing: what is not stored is ROW_NEW. */
+int upsert_compare(Repo *repo, const Upsert *u, void *rows, size_t n, Arena *arena) must_check;

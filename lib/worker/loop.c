@@ -390,14 +390,15 @@ static int tick_status(Worker *w)
     return r == 0 || r == REPO_E_RETRY ? 0 : worker_fail_repo(w, r);
 }
 
-/* --once: everything up to the goal is committed, nothing is due, nothing waits to be published. */
+/* --once: everything up to the goal is committed, nothing is due, nothing waits to be published. What a worker told
+ * itself is part of it. */
 static int caught_up(Worker *w, bool *ret)
 {
     int64_t rows = 0, due_ids[1];
     size_t n_due = 0;
 
     *ret = false;
-    if (!is_goal_reached(w))
+    if (!is_goal_reached(w) || (w->spec->work && w->next_work_us <= clock_monotonic_us()))
         return 0;
     int r = repo_connect(w->repo);
     r = r ? r : outbox_drain(w->outbox, w->repo, IDLE_POLL_MS); /* nothing to wait for: delete its rows at once */
@@ -406,6 +407,10 @@ static int caught_up(Worker *w, bool *ret)
     r = r ? r : outbox_row_count(w->repo, w->group, &rows, NULL);
     r = r ? r : deferred_due(w->repo, w->group, true, 1, due_ids, &n_due);
     *ret = r == 0 && rows <= (int64_t)outbox_damaged_rows(w->outbox) && n_due == 0;
+    if (*ret && w->fed_itself) {
+        w->fed_itself = !partitions_renew_goals(w);
+        *ret = false;
+    }
     return r == 0 || r == REPO_E_RETRY ? 0 : worker_fail_repo(w, r);
 }
 

@@ -250,6 +250,34 @@ int64_t partitions_goal_lag(const Worker *w)
     return lag;
 }
 
+/* The ends of the partitions of one topic, as they are now. A broker that is away is asked again by the next look. */
+static int renew_topic_goals(Worker *w, size_t topic)
+{
+    cleanup(freep) BusPosition *list = calloc(w->n_partitions + 1, sizeof(*list));
+    cleanup(freep) BusWatermarks *marks = NULL;
+    size_t n = 0;
+
+    if (!list)
+        abort();
+    for (size_t i = 0; i < w->n_partitions; i++)
+        if (w->partitions[i].topic == w->topics[topic])
+            list[n++] = (BusPosition){.topic = w->topics[topic], .partition = w->partitions[i].partition};
+    int r = n ? read_watermarks(w->consumers[topic], list, n, &marks) : 0;
+    for (size_t i = 0; r == 0 && i < n; i++) {
+        Partition *p = entry(w, list[i].topic, list[i].partition);
+        p->goal_offset = MAX(p->goal_offset, marks[i].high);
+    }
+    return r;
+}
+
+bool partitions_renew_goals(Worker *w)
+{
+    for (size_t i = 0; i < w->n_topics; i++)
+        if (renew_topic_goals(w, i) != 0)
+            return false;
+    return true;
+}
+
 static void hint_topic(Worker *w, size_t topic)
 {
     cleanup(freep) BusPosition *list = calloc(w->n_partitions + 1, sizeof(*list));

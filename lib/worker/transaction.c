@@ -216,5 +216,12 @@ int worker_transaction(Worker *w, int (*fn)(Worker *w, void *arg), void *arg)
 
 void worker_emit(Worker *w, const char *topic, Str decnet_topic, const Uuid *event_id, Str key, Str payload)
 {
+    for (size_t i = 0; i < w->n_topics; i++)
+        w->fed_itself |= strcmp(w->topics[i]->name, topic) == 0;
     outbox_add(w->outbox, topic, decnet_topic, event_id, key, payload);
+}
+
+void worker_ask_for_work(Worker *w)
+{
+    w->next_work_us = 0;
 }

@@ -102,3 +102,5 @@ void worker_watch_fd(Worker *w, int fd, short events, void (*fn)(Worker *w, int 
                      void *arg);
 void worker_unwatch_fd(Worker *w, int fd);
 bool worker_is_leader(const Worker *w);
+/* There is something to do for work() now: it gets its turn as soon as this batch is done. */
+void worker_ask_for_work(Worker *w);

@@ -17,6 +17,8 @@ ROOT = Path(os.environ["DECNET_SOURCE_ROOT"])
 SAMPLE = ROOT / "tests/samples/cowrie.jsonl.gz"
 INGEST_TOPICS = ("attacker.observed", "credential.captured", "attacker.session.ended")
 TTP_TOPICS = ("ttp.tagged", "ttp.rule.fired")
+ATTRIBUTION_TOPICS = ("attacker.observation", "attribution.profile.state_changed",
+                      "attribution.profile.multi_actor_suspected", "identity.formed")
 WAIT_S = 60
 SANITIZER = re.compile(r"runtime error: .*|ERROR: (Address|Leak|Undefined)\w*Sanitizer.*")
 libc = ctypes.CDLL(None)
@@ -205,11 +207,11 @@ class Lab:
             argv = ("--idle-timeout", "0", *argv)
         return self.ingest_spawn("--json", *argv, stdin=stdin, **env).end(wanted)
 
-    def worker_spawn(self, *argv, **env):
-        return Program(self, "ttp", [program("TTP"), "--solo", *argv], self.env("decnet_ttp", **env))
+    def worker_spawn(self, *argv, name="ttp", **env):
+        return Program(self, name, [program(name.upper()), "--solo", *argv], self.env(f"decnet_{name}", **env))
 
-    def worker(self, *argv, wanted=0, **env):
-        return self.worker_spawn("--once", *argv, **env).end(wanted)
+    def worker(self, *argv, name="ttp", wanted=0, **env):
+        return self.worker_spawn("--once", *argv, name=name, **env).end(wanted)
 
     def produce(self, records):
         path = self.folder / "produce.jsonl"

@@ -467,23 +467,6 @@ Test(attribution_mergers, a_row_offered_again_takes_its_place)
     cr_assert_gt(attribution_row_cmp(&a, &b), 0, "byte order, not the alphabet's");
 }
 
-Test(attribution_mergers, of_two_versions_one_stays_whoever_comes_first)
-{
-    static const struct {
-        AttributionVersion a, b;
-        int sign;
-    } rows[] = {
-        {{2, 1, {"a", 1}}, {1, 9, {"b", 1}}, 1}, {{1, 2, {"a", 1}}, {1, 1, {"b", 1}}, 1},
-        {{1, 1, {"b", 1}}, {1, 1, {"a", 1}}, 1}, {{1, 1, {"aa", 2}}, {1, 1, {"a", 1}}, 1},
-        {{1, 1, {"a", 1}}, {1, 1, {"a", 1}}, 0},
-    };
-
-    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-        int c = attribution_version_cmp(&rows[i].a, &rows[i].b), d = attribution_version_cmp(&rows[i].b, &rows[i].a);
-        cr_assert((c > 0) - (c < 0) == rows[i].sign && (d > 0) - (d < 0) == -rows[i].sign, "row %zu", i);
-    }
-}
-
 /* --- transitions --- */
 
 static AttributionMerge merged(AttributionState state, const char *value, double confidence, int64_t n, double ts)

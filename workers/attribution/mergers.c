@@ -42,14 +42,6 @@ int attribution_row_cmp(const AttributionRow *a, const AttributionRow *b)
     return c ? c : str_cmp(a->evidence_ref, b->evidence_ref);
 }
 
-int attribution_version_cmp(const AttributionVersion *a, const AttributionVersion *b)
-{
-    int c = double_cmp(a->ts, b->ts);
-
-    c = c ? c : double_cmp(a->window_end_ts, b->window_end_ts);
-    return c ? c : str_cmp(a->value_key, b->value_key);
-}
-
 static void remove_row(AttributionSeries *s, size_t i)
 {
     memmove(&s->rows[i], &s->rows[i + 1], (s->n_rows - i - 1) * sizeof(s->rows[0]));

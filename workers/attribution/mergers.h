@@ -55,6 +55,7 @@ typedef struct AttributionRow {
     AttributionValue value;
     double ts; /* epoch seconds, finite */
     Str evidence_ref;
+    ValueKind kind; /* for the caller: which merger its newest row asks for */
 } AttributionRow;
 
 /* One distinct value of a hash series. */
@@ -77,15 +78,6 @@ int attribution_row_cmp(const AttributionRow *a, const AttributionRow *b); /* th
 /* Take @row into the ten newest if it belongs there. Rows may come in any order; a row with an evidence_ref that is
  * there already takes its place. Leaves n alone, which the caller knows from a counter. */
 void attribution_series_offer(AttributionSeries *series, const AttributionRow *row);
-
-/* Which of two versions of one (evidence_ref, primitive) stays: the greater by (ts, window end, bytes of value.key),
- * so that the order of arrival does not matter. > 0: @a stays, < 0: @b, 0: they are equal. Decide with this function
- * for the stored row too, not in SQL: jsonb has another order. */
-typedef struct AttributionVersion {
-    double ts, window_end_ts; /* epoch seconds */
-    Str value_key;
-} AttributionVersion;
-int attribution_version_cmp(const AttributionVersion *a, const AttributionVersion *b);
 
 /* --- mergers --- */
 

@@ -1,0 +1,547 @@
+#include "series.h"
+
+#include <string.h>
+
+#include "pg.h"
+
+/* --- identities --- */
+
+/* From where a chain of merges begins ($1) to where it ends. A chain that does not end is a damaged one; it stops. */
+#define CHAIN(first)                                                                                                   \
+    "WITH RECURSIVE chain (start, uuid, next, depth) AS (" first " UNION ALL"                                          \
+    "  SELECT c.start, i.uuid, i.merged_into_uuid, c.depth + 1 FROM chain c"                                           \
+    "  JOIN attacker_identities i ON i.uuid = c.next WHERE c.depth < 64)"                                              \
+    " SELECT start, uuid FROM chain WHERE next IS NULL OR depth = 64"
+
+/* Two uuids side by side, sorted by the first. */
+typedef struct Link {
+    Uuid from, to;
+} Link;
+
+static int by_uuid(const void *a, const void *b)
+{
+    return uuid_cmp(a, b);
+}
+
+static void bind_uuids(Args *args, const Uuid *uuids, size_t n, size_t stride_bytes)
+{
+    ArgArray *array = arg_array(args, PG_UUID);
+    for (size_t i = 0; i < n; i++)
+        array_uuid(array, (const Uuid *)(const void *)((const char *)uuids + i * stride_bytes));
+}
+
+static Link *take_links(const PGresult *result, size_t *ret_n)
+{
+    *ret_n = (size_t)PQntuples(result);
+    Link *links = calloc(*ret_n + 1, sizeof(*links));
+    if (!links)
+        abort();
+    for (size_t i = 0; i < *ret_n; i++)
+        links[i] = (Link){res_uuid(result, (int)i, 0), res_uuid(result, (int)i, 1)};
+    qsort(links, *ret_n, sizeof(*links), by_uuid);
+    return links;
+}
+
+static int follow(Repo *repo, const Statement *s, const Uuid *uuids, size_t n, size_t stride_bytes, Link **ret_links,
+                  size_t *ret_n)
+{
+    cleanup(args_free) Args args = {0};
+    cleanup(pgresult_freep) PGresult *result = NULL;
+
+    bind_uuids(&args, uuids, n, stride_bytes);
+    int r = repo_exec(repo, s, &args, &result);
+    if (r == 0)
+        *ret_links = take_links(result, ret_n);
+    return r;
+}
+
+static int lock_ends(Repo *repo, const Link *links, size_t n)
+{
+    static const Statement lock = {
+        .name = "series_lock",
+        .shape = SHAPE_ROWS,
+        .sql = "SELECT FROM attacker_identities WHERE uuid = ANY ($1::uuid[]) ORDER BY uuid FOR NO KEY UPDATE"};
+    cleanup(args_free) Args args = {0};
+    cleanup(pgresult_freep) PGresult *result = NULL;
+
+    bind_uuids(&args, n ? &links[0].to : NULL, n, sizeof(*links));
+    return repo_exec(repo, &lock, &args, &result);
+}
+
+/* A merge may have been committed while we waited for its lock: then the end of the chain is another one. */
+static int follow_and_lock(Repo *repo, const Statement *s, const Uuid *uuids, size_t n, size_t stride_bytes,
+                           Link **ret_links, size_t *ret_n)
+{
+    cleanup(freep) Link *before = NULL;
+    size_t n_before = 0;
+
+    int r = follow(repo, s, uuids, n, stride_bytes, &before, &n_before);
+    r = r ? r : lock_ends(repo, before, n_before);
+    r = r ? r : follow(repo, s, uuids, n, stride_bytes, ret_links, ret_n);
+    if (r != 0)
+        return r;
+    if (*ret_n == n_before && (n_before == 0 || memcmp(before, *ret_links, n_before * sizeof(*before)) == 0))
+        return 0;
+    free(*ret_links);
+    *ret_links = NULL;
+    return repo_fail(repo, REPO_E_RETRY, s->name, "identities were merged at this moment");
+}
+
+static const Link *find_link(const Link *links, size_t n, const Uuid *from)
+{
+    return n ? bsearch(from, links, n, sizeof(*links), by_uuid) : NULL;
+}
+
+int series_lock(Repo *repo, SeriesOwner *owners, size_t n)
+{
+    static const Statement resolve = {
+        .name = "series_resolve_attackers",
+        .shape = SHAPE_ROWS,
+        .sql = CHAIN("SELECT DISTINCT a.uuid, i.uuid, i.merged_into_uuid, 0 FROM attackers a"
+                     " JOIN attacker_identities i ON i.uuid = a.identity_id WHERE a.uuid = ANY ($1::uuid[])")};
+    cleanup(freep) Link *links = NULL;
+    size_t n_links = 0;
+
+    if (n == 0)
+        return 0;
+    int r = follow_and_lock(repo, &resolve, &owners[0].attacker, n, sizeof(owners[0]), &links, &n_links);
+    for (size_t i = 0; r == 0 && i < n; i++) {
+        const Link *link = find_link(links, n_links, &owners[i].attacker);
+        owners[i].found = link != NULL;
+        if (link)
+            owners[i].identity = link->to;
+    }
+    return r;
+}
+
+int series_lock_identities(Repo *repo, Uuid *identities, bool *found, size_t n)
+{
+    static const Statement resolve = {
+        .name = "series_resolve_identities",
+        .shape = SHAPE_ROWS,
+        .sql = CHAIN("SELECT uuid, uuid, merged_into_uuid, 0 FROM attacker_identities WHERE uuid = ANY ($1::uuid[])")};
+    cleanup(freep) Link *links = NULL;
+    size_t n_links = 0;
+
+    if (n == 0)
+        return 0;
+    int r = follow_and_lock(repo, &resolve, identities, n, sizeof(identities[0]), &links, &n_links);
+    for (size_t i = 0; r == 0 && i < n; i++) {
+        const Link *link = find_link(links, n_links, &identities[i]);
+        found[i] = link != NULL;
+        if (link)
+            identities[i] = link->to;
+    }
+    return r;
+}
+
+/* --- states --- */
+
+static void bind_keys(Args *args, const SeriesKey *keys, size_t n)
+{
+    ArgArray *identity = arg_array(args, PG_UUID), *primitive = arg_array(args, PG_TEXT);
+    for (size_t i = 0; i < n; i++) {
+        array_uuid(identity, &keys[i].identity);
+        array_str(primitive, keys[i].primitive);
+    }
+}
+
+#define STATE_COLUMNS                                                                                                  \
+    "s.state, s.current_value, s.confidence, s.observation_count, s.last_change_ts, s.last_observation_ts, s.series"
+
+static SeriesState take_state(Arena *arena, const PGresult *r, int row, int col)
+{
+    return (SeriesState){.exists = true,
+                         .state = str_dup(arena, res_str(r, row, col)),
+                         .current_value = str_dup(arena, res_str(r, row, col + 1)),
+                         .confidence = res_double(r, row, col + 2),
+                         .observation_count = res_int(r, row, col + 3),
+                         .last_change_ts = res_double(r, row, col + 4),
+                         .last_observation_ts = res_double(r, row, col + 5),
+                         .series = res_null(r, row, col + 6) ? (Str){0} : str_dup(arena, res_str(r, row, col + 6))};
+}
+
+int series_states(Repo *repo, Arena *arena, const SeriesKey *keys, size_t n, SeriesState *ret)
+{
+    static const Statement read = {.name = "series_states",
+                                   .shape = SHAPE_ROWS,
+                                   .sql = "SELECT k.n, " STATE_COLUMNS
+                                          " FROM unnest($1::uuid[], $2::text[]) WITH ORDINALITY AS k (identity_uuid,"
+                                          " primitive, n) JOIN attribution_state s ON s.identity_uuid = k.identity_uuid"
+                                          " AND s.primitive = k.primitive"};
+    cleanup(args_free) Args args = {0};
+    cleanup(pgresult_freep) PGresult *result = NULL;
+
+    if (n == 0)
+        return 0;
+    memset(ret, 0, n * sizeof(*ret));
+    bind_keys(&args, keys, n);
+    int r = repo_exec(repo, &read, &args, &result);
+    for (int i = 0; r == 0 && i < PQntuples(result); i++)
+        ret[res_int(result, i, 0) - 1] = take_state(arena, result, i, 1);
+    return r;
+}
+
+typedef struct KeyOrder {
+    const SeriesKey *key;
+    size_t index;
+} KeyOrder;
+
+static int by_key(const void *a, const void *b)
+{
+    const SeriesKey *x = ((const KeyOrder *)a)->key, *y = ((const KeyOrder *)b)->key;
+    int c = uuid_cmp(&x->identity, &y->identity);
+    return c ? c : str_cmp(x->primitive, y->primitive);
+}
+
+static KeyOrder *key_order(const SeriesKey *keys, size_t n)
+{
+    KeyOrder *order = calloc(n + 1, sizeof(*order));
+    if (!order)
+        abort();
+    for (size_t i = 0; i < n; i++)
+        order[i] = (KeyOrder){&keys[i], i};
+    qsort(order, n, sizeof(*order), by_key);
+    return order;
+}
+
+int series_write(Repo *repo, const SeriesKey *keys, const SeriesState *states, size_t n)
+{
+    static const Statement write = {
+        .name = "series_write",
+        .shape = SHAPE_NONE,
+        .sql = "INSERT INTO attribution_state AS s (identity_uuid, primitive, state, current_value, confidence,"
+               " observation_count, last_change_ts, last_observation_ts, series)"
+               " SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::jsonb[], $5::float8[], $6::int[],"
+               "  $7::float8[], $8::float8[], $9::bytea[])"
+               " ON CONFLICT (identity_uuid, primitive) DO UPDATE SET state = EXCLUDED.state,"
+               "  current_value = EXCLUDED.current_value, confidence = EXCLUDED.confidence,"
+               "  observation_count = EXCLUDED.observation_count, last_change_ts = EXCLUDED.last_change_ts,"
+               "  last_observation_ts = EXCLUDED.last_observation_ts, series = EXCLUDED.series,"
+               "  updated_at = decnet_now()"};
+    cleanup(args_free) Args args = {0};
+
+    if (n == 0)
+        return 0;
+    cleanup(freep) KeyOrder *order = key_order(keys, n);
+    ArgArray *identity = arg_array(&args, PG_UUID), *primitive = arg_array(&args, PG_TEXT),
+             *state = arg_array(&args, PG_TEXT), *value = arg_array(&args, PG_JSONB),
+             *confidence = arg_array(&args, PG_FLOAT8), *count = arg_array(&args, PG_INT4),
+             *change = arg_array(&args, PG_FLOAT8), *last = arg_array(&args, PG_FLOAT8),
+             *series = arg_array(&args, PG_BYTEA);
+    for (size_t i = 0; i < n; i++) {
+        const SeriesState *s = &states[order[i].index];
+        array_uuid(identity, &order[i].key->identity);
+        array_str(primitive, order[i].key->primitive);
+        array_str(state, s->state);
+        array_json(value, s->current_value);
+        array_float8(confidence, s->confidence);
+        array_int4(count, (int32_t)MIN(s->observation_count, INT32_MAX));
+        array_float8(change, s->last_change_ts);
+        array_float8(last, s->last_observation_ts);
+        array_bytes(series, s->series);
+    }
+    return repo_run(repo, &write, &args, NULL);
+}
+
+int series_remove(Repo *repo, const SeriesKey *keys, size_t n)
+{
+    static const Statement delete = {.name = "series_remove",
+                                     .shape = SHAPE_NONE,
+                                     .sql = "DELETE FROM attribution_state s USING unnest($1::uuid[], $2::text[])"
+                                            " AS k (identity_uuid, primitive)"
+                                            " WHERE s.identity_uuid = k.identity_uuid AND s.primitive = k.primitive"};
+    cleanup(args_free) Args args = {0};
+
+    if (n == 0)
+        return 0;
+    bind_keys(&args, keys, n);
+    return repo_run(repo, &delete, &args, NULL);
+}
+
+/* --- from the observations --- */
+
+/* Attackers whose identity leads to that of key k. */
+#define MEMBERS                                                                                                        \
+    "(WITH RECURSIVE family (uuid) AS (SELECT k.identity_uuid UNION"                                                   \
+    "  SELECT i.uuid FROM family f JOIN attacker_identities i ON i.merged_into_uuid = f.uuid)"                         \
+    " SELECT a.uuid FROM family f JOIN attackers a ON a.identity_id = f.uuid)"
+#define KEYS "unnest($1::uuid[], $2::text[]) WITH ORDINALITY AS k (identity_uuid, primitive, n)"
+
+static int read_lengths(Repo *repo, const SeriesKey *keys, size_t n, SeriesHistory *ret)
+{
+    static const Statement count = {.name = "series_lengths",
+                                    .shape = SHAPE_ROWS,
+                                    .sql = "SELECT k.n, (SELECT count(*) FROM " MEMBERS
+                                           " m JOIN observations o ON o.attacker_uuid = m.uuid"
+                                           " AND o.primitive = k.primitive) FROM " KEYS};
+    cleanup(args_free) Args args = {0};
+    cleanup(pgresult_freep) PGresult *result = NULL;
+
+    bind_keys(&args, keys, n);
+    int r = repo_exec(repo, &count, &args, &result);
+    for (int i = 0; r == 0 && i < PQntuples(result); i++)
+        ret[res_int(result, i, 0) - 1].n = res_int(result, i, 1);
+    return r;
+}
+
+static int read_rows(Repo *repo, Arena *arena, const SeriesKey *keys, size_t n, int depth, SeriesHistory *ret)
+{
+    static const Statement read = {.name = "series_rows",
+                                   .shape = SHAPE_ROWS,
+                                   .sql = "SELECT k.n, o.ts, o.evidence_ref, o.value, o.value_kind FROM " KEYS
+                                          " CROSS JOIN LATERAL (SELECT o.* FROM " MEMBERS " m CROSS JOIN LATERAL"
+                                          "  (SELECT ts, evidence_ref, value, value_kind FROM observations"
+                                          "   WHERE attacker_uuid = m.uuid AND primitive = k.primitive"
+                                          "   ORDER BY ts DESC, evidence_ref COLLATE \"C\" DESC LIMIT $3) o"
+                                          "  ORDER BY o.ts DESC, o.evidence_ref COLLATE \"C\" DESC LIMIT $3) o"
+                                          " ORDER BY k.n, o.ts DESC, o.evidence_ref COLLATE \"C\" DESC"};
+    cleanup(args_free) Args args = {0};
+    cleanup(pgresult_freep) PGresult *result = NULL;
+
+    bind_keys(&args, keys, n);
+    arg_int8(&args, depth);
+    int r = repo_exec(repo, &read, &args, &result);
+    for (int i = 0; r == 0 && i < PQntuples(result); i++) {
+        SeriesHistory *h = &ret[res_int(result, i, 0) - 1];
+        if (h->n_rows == 0)
+            h->rows = arena_calloc(arena, (size_t)depth, sizeof(*h->rows));
+        h->rows[h->n_rows++] = (SeriesRow){.ts = res_double(result, i, 1),
+                                           .evidence_ref = str_dup(arena, res_str(result, i, 2)),
+                                           .value = str_dup(arena, res_str(result, i, 3)),
+                                           .value_kind = str_dup(arena, res_str(result, i, 4))};
+    }
+    return r;
+}
+
+static int read_hashes(Repo *repo, Arena *arena, const SeriesKey *keys, const bool *is_hash, size_t n,
+                       const SeriesDepth *depth, SeriesHistory *ret)
+{
+    static const Statement read = {
+        .name = "series_hashes",
+        .shape = SHAPE_ROWS,
+        .sql = "SELECT k.n, h.value, h.ts FROM unnest($1::uuid[], $2::text[], $3::bool[], $4::float8[]) WITH ORDINALITY"
+               "  AS k (identity_uuid, primitive, is_hash, since, n)"
+               " CROSS JOIN LATERAL (SELECT o.value, max(o.ts) AS ts FROM " MEMBERS " m JOIN observations o"
+               "   ON o.attacker_uuid = m.uuid AND o.primitive = k.primitive AND o.ts >= k.since"
+               "  WHERE o.value <> 'null' AND CASE WHEN o.value_kind IS NULL THEN k.is_hash"
+               "   ELSE o.value_kind = 'hash' END"
+               "  GROUP BY o.value ORDER BY max(o.ts) DESC LIMIT $5) h ORDER BY k.n, h.ts DESC"};
+    cleanup(args_free) Args args = {0};
+    cleanup(pgresult_freep) PGresult *result = NULL;
+
+    bind_keys(&args, keys, n);
+    ArgArray *kind = arg_array(&args, PG_BOOL), *since = arg_array(&args, PG_FLOAT8);
+    for (size_t i = 0; i < n; i++) {
+        array_bool(kind, is_hash[i]);
+        array_float8(since, ret[i].n_rows ? ret[i].rows[0].ts - depth->hash_window_s : 0);
+    }
+    arg_int8(&args, depth->hashes);
+    int r = repo_exec(repo, &read, &args, &result);
+    for (int i = 0; r == 0 && i < PQntuples(result); i++) {
+        SeriesHistory *h = &ret[res_int(result, i, 0) - 1];
+        if (h->n_hashes == 0)
+            h->hashes = arena_calloc(arena, (size_t)depth->hashes, sizeof(*h->hashes));
+        h->hashes[h->n_hashes++] = (SeriesHash){str_dup(arena, res_str(result, i, 1)), res_double(result, i, 2)};
+    }
+    return r;
+}
+
+int series_read(Repo *repo, Arena *arena, const SeriesKey *keys, const bool *is_hash, size_t n,
+                const SeriesDepth *depth, SeriesHistory *ret)
+{
+    if (n == 0)
+        return 0;
+    memset(ret, 0, n * sizeof(*ret));
+    int r = read_lengths(repo, keys, n, ret);
+    r = r ? r : read_rows(repo, arena, keys, n, depth->rows, ret);
+    return r ? r : read_hashes(repo, arena, keys, is_hash, n, depth, ret);
+}
+
+int series_primitives(Repo *repo, Arena *arena, const Uuid *identities, size_t n, SeriesKey **ret_keys, size_t *ret_n)
+{
+    static const Statement read = {
+        .name = "series_primitives",
+        .shape = SHAPE_ROWS,
+        /* a skip scan: one index probe for each primitive that an attacker has */
+        .sql = "SELECT DISTINCT k.identity_uuid, p.primitive COLLATE \"C\" FROM (SELECT DISTINCT u.identity_uuid"
+               "  FROM unnest($1::uuid[]) AS u (identity_uuid)) k CROSS JOIN LATERAL"
+               " (SELECT q.primitive FROM " MEMBERS " m CROSS JOIN LATERAL (WITH RECURSIVE q (primitive) AS ("
+               "   (SELECT o.primitive FROM observations o WHERE o.attacker_uuid = m.uuid ORDER BY o.primitive LIMIT 1)"
+               "   UNION ALL SELECT (SELECT o.primitive FROM observations o WHERE o.attacker_uuid = m.uuid"
+               "    AND o.primitive > q.primitive ORDER BY o.primitive LIMIT 1) FROM q WHERE q.primitive IS NOT NULL)"
+               "   SELECT primitive FROM q WHERE primitive IS NOT NULL) q"
+               "  UNION SELECT s.primitive FROM attribution_state s WHERE s.identity_uuid = k.identity_uuid) p"};
+    cleanup(args_free) Args args = {0};
+    cleanup(pgresult_freep) PGresult *result = NULL;
+
+    bind_uuids(&args, identities, n, sizeof(*identities));
+    int r = repo_exec(repo, &read, &args, &result);
+    if (r != 0)
+        return r;
+    *ret_n = (size_t)PQntuples(result);
+    *ret_keys = arena_calloc(arena, *ret_n + 1, sizeof(**ret_keys));
+    for (int i = 0; i < (int)*ret_n; i++)
+        (*ret_keys)[i] = (SeriesKey){res_uuid(result, i, 0), str_dup(arena, res_str(result, i, 1))};
+    return 0;
+}
+
+/* --- what changed otherwise --- */
+
+int series_mark_identities(Repo *repo, const Uuid *identities, size_t n)
+{
+    static const Statement mark = {.name = "series_mark_identities",
+                                   .shape = SHAPE_NONE,
+                                   .sql = "INSERT INTO attribution_dirty (identity_uuid) SELECT unnest($1::uuid[])"};
+    cleanup(args_free) Args args = {0};
+
+    if (n == 0)
+        return 0;
+    bind_uuids(&args, identities, n, sizeof(*identities));
+    return repo_run(repo, &mark, &args, NULL);
+}
+
+int series_mark_attackers(Repo *repo, const Uuid *attackers, const Str *primitives, size_t n)
+{
+    static const Statement mark = {.name = "series_mark_attackers",
+                                   .shape = SHAPE_NONE,
+                                   .sql = "INSERT INTO attribution_dirty (attacker_uuid, primitive)"
+                                          " SELECT * FROM unnest($1::uuid[], $2::text[])"};
+    cleanup(args_free) Args args = {0};
+
+    if (n == 0)
+        return 0;
+    bind_uuids(&args, attackers, n, sizeof(*attackers));
+    ArgArray *primitive = arg_array(&args, PG_TEXT);
+    for (size_t i = 0; i < n; i++)
+        array_str(primitive, primitives[i]);
+    return repo_run(repo, &mark, &args, NULL);
+}
+
+int series_take_marks(Repo *repo, Arena *arena, int limit, SeriesDirty **ret_marks, size_t *ret_n)
+{
+    static const Statement take = {
+        .name = "series_take_marks",
+        .shape = SHAPE_ROWS,
+        .sql = "DELETE FROM attribution_dirty WHERE id IN (SELECT id FROM attribution_dirty ORDER BY id LIMIT $1"
+               " FOR UPDATE SKIP LOCKED) RETURNING identity_uuid, attacker_uuid, primitive"};
+    cleanup(args_free) Args args = {0};
+    cleanup(pgresult_freep) PGresult *result = NULL;
+
+    arg_int8(&args, limit);
+    int r = repo_exec(repo, &take, &args, &result);
+    if (r != 0)
+        return r;
+    *ret_n = (size_t)PQntuples(result);
+    *ret_marks = arena_calloc(arena, *ret_n + 1, sizeof(**ret_marks));
+    for (int i = 0; i < (int)*ret_n; i++) {
+        bool is_attacker = res_null(result, i, 0);
+        (*ret_marks)[i] = (SeriesDirty){.is_attacker = is_attacker,
+                                        .uuid = res_uuid(result, i, is_attacker ? 1 : 0),
+                                        .primitive = str_dup(arena, res_str(result, i, 2))};
+    }
+    return 0;
+}
+
+/* --- the correlator's memory --- */
+
+static Str *take_texts(Arena *arena, const PGresult *r, int row, int col, size_t *ret_n)
+{
+    json_object *list = json_parse(res_str(r, row, col)); /* written by to_jsonb */
+    *ret_n = json_object_array_length(list);
+    Str *texts = arena_calloc(arena, *ret_n + 1, sizeof(*texts));
+    for (size_t i = 0; i < *ret_n; i++)
+        texts[i] = str_dup(arena, json_str(json_object_array_get_idx(list, i)));
+    json_object_put(list);
+    return texts;
+}
+
+static int read_announced(Repo *repo, Arena *arena, SeriesSuspect *suspects, size_t n)
+{
+    static const Statement read = {
+        .name = "series_announced",
+        .shape = SHAPE_ROWS,
+        .sql = "SELECT k.n, to_jsonb(m.primitives) FROM unnest($1::uuid[]) WITH ORDINALITY AS k (identity_uuid, n)"
+               " JOIN multi_actor_announced m ON m.identity_uuid = k.identity_uuid"};
+    cleanup(args_free) Args args = {0};
+    cleanup(pgresult_freep) PGresult *result = NULL;
+
+    bind_uuids(&args, &suspects[0].identity, n, sizeof(suspects[0]));
+    int r = repo_exec(repo, &read, &args, &result);
+    for (int i = 0; r == 0 && i < PQntuples(result); i++) {
+        SeriesSuspect *s = &suspects[res_int(result, i, 0) - 1];
+        s->primitives = take_texts(arena, result, i, 1, &s->n_primitives);
+    }
+    return r;
+}
+
+static int read_multi_actor(Repo *repo, Arena *arena, SeriesSuspect *suspects, size_t n)
+{
+    static const Statement read = {
+        .name = "series_multi_actor",
+        .shape = SHAPE_ROWS,
+        .sql = "SELECT k.n, count(*) OVER (PARTITION BY k.n), s.primitive, " STATE_COLUMNS
+               " FROM unnest($1::uuid[]) WITH ORDINALITY AS k (identity_uuid, n) JOIN attribution_state s"
+               "  ON s.identity_uuid = k.identity_uuid AND s.state = 'multi_actor'"
+               " ORDER BY k.n, s.primitive COLLATE \"C\""};
+    cleanup(args_free) Args args = {0};
+    cleanup(pgresult_freep) PGresult *result = NULL;
+
+    bind_uuids(&args, &suspects[0].identity, n, sizeof(suspects[0]));
+    int r = repo_exec(repo, &read, &args, &result);
+    for (int i = 0; r == 0 && i < PQntuples(result); i++) {
+        SeriesSuspect *s = &suspects[res_int(result, i, 0) - 1];
+        if (s->n_keys == 0) {
+            s->keys = arena_calloc(arena, (size_t)res_int(result, i, 1), sizeof(*s->keys));
+            s->states = arena_calloc(arena, (size_t)res_int(result, i, 1), sizeof(*s->states));
+        }
+        s->keys[s->n_keys] = (SeriesKey){s->identity, str_dup(arena, res_str(result, i, 2))};
+        s->states[s->n_keys++] = take_state(arena, result, i, 3);
+    }
+    return r;
+}
+
+int series_suspects(Repo *repo, Arena *arena, SeriesSuspect *suspects, size_t n)
+{
+    if (n == 0)
+        return 0;
+    int r = read_announced(repo, arena, suspects, n);
+    return r ? r : read_multi_actor(repo, arena, suspects, n);
+}
+
+int series_announced(Repo *repo, const Uuid *identity, const Str *primitives, size_t n)
+{
+    static const Statement remember = {
+        .name = "series_remember",
+        .shape = SHAPE_NONE,
+        .sql =
+            "INSERT INTO multi_actor_announced (identity_uuid, primitives) VALUES ($1, $2) ON CONFLICT (identity_uuid)"
+            " DO UPDATE SET primitives = EXCLUDED.primitives, announced_at = decnet_now()"};
+    static const Statement forget = {.name = "series_forget",
+                                     .shape = SHAPE_NONE,
+                                     .sql = "DELETE FROM multi_actor_announced WHERE identity_uuid = $1"};
+    cleanup(args_free) Args args = {0};
+
+    arg_uuid(&args, identity);
+    if (n == 0)
+        return repo_run(repo, &forget, &args, NULL);
+    ArgArray *names = arg_array(&args, PG_TEXT);
+    for (size_t i = 0; i < n; i++)
+        array_str(names, primitives[i]);
+    return repo_run(repo, &remember, &args, NULL);
+}
+
+int series_event_numbers(Repo *repo, int64_t n, int64_t *ret_numbers)
+{
+    static const Statement next = {.name = "series_event_numbers",
+                                   .shape = SHAPE_ROWS,
+                                   .sql = "SELECT nextval('identity_event_seq') FROM generate_series(1, $1)"};
+    cleanup(args_free) Args args = {0};
+    cleanup(pgresult_freep) PGresult *result = NULL;
+
+    arg_int8(&args, n);
+    int r = repo_exec(repo, &next, &args, &result);
+    for (int i = 0; r == 0 && i < PQntuples(result); i++)
+        ret_numbers[i] = res_int(result, i, 0);
+    return r;
+}

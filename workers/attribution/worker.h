@@ -1,0 +1,5 @@
+#pragma once
+
+#include "worker/worker.h"
+
+extern const WorkerSpec attribution_worker;
