@@ -37,25 +37,49 @@ static int hash_password(const MethodCall *call, const char *password, char hash
                             strerror(why));
 }
 
-/* Hashing takes a good part of a second: only when the hash will be stored. */
-static int administrator_needs_hash(MethodCall *call, const char *username, bool *ret)
+typedef struct Administrator {
+    const char *username;
+    char hash[CRYPT_OUTPUT_SIZE]; /* "" when the stored one stays */
+} Administrator;
+
+/* A schema that is not there yet has no users. */
+static int keeps_password(MethodCall *call, const char *username, bool *ret)
 {
+    static const Statement there = {
+        .name = "method_initialize_there", .shape = SHAPE_ROW, .sql = "SELECT to_regclass('users') IS NOT NULL"};
     static const Statement find = {.name = "method_initialize_find",
                                    .shape = SHAPE_ROWS,
-                                   .sql = "SELECT must_change_password FROM users WHERE username = $1"};
+                                   .sql = "SELECT FROM users WHERE username = $1 AND NOT must_change_password"};
     cleanup(args_free) Args args = {0};
-    cleanup(pgresult_freep) PGresult *result = NULL;
+    cleanup(pgresult_freep) PGresult *table = NULL, *user = NULL;
 
+    *ret = false;
+    int r = repo_exec(call->repo, &there, NULL, &table);
+    if (r != 0 || !res_bool(table, 0, 0))
+        return r;
     arg_cstr(&args, username);
-    int r = repo_exec(call->repo, &find, &args, &result);
-    if (r == 0)
-        *ret = PQntuples(result) == 0 || res_bool(result, 0, 0);
+    r = repo_exec(call->repo, &find, &args, &user);
+    *ret = r == 0 && PQntuples(user) > 0;
     return r;
 }
 
-/* Until the first password is changed it follows the environment, so that a lost one can be set anew; a changed one
- * stays. */
-static int seed_administrator(MethodCall *call)
+/* Until the first password is changed it follows the environment, so that a lost one can be set anew. Hashing takes a
+ * good part of a second: only when the hash is needed, and before others have to wait. */
+static int prepare_administrator(MethodCall *call, Administrator *admin)
+{
+    const char *username = setting("DECNET_ADMIN_USER"), *password = setting("DECNET_ADMIN_PASSWORD");
+    bool keeps;
+
+    admin->username = username ? username : "admin";
+    int r = keeps_password(call, admin->username, &keeps);
+    if (r != 0 || keeps)
+        return r;
+    if (!password) /* the one message of the library: nobody who calls this method could give it */
+        log_warning("default_password", "user %s has the default password: set DECNET_ADMIN_PASSWORD", admin->username);
+    return hash_password(call, password ? password : "admin", admin->hash);
+}
+
+static int store_administrator(MethodCall *call, const Administrator *admin)
 {
     static const Statement seed = {
         .name = "method_initialize_seed",
@@ -65,30 +89,23 @@ static int seed_administrator(MethodCall *call)
                " ON CONFLICT (username) DO UPDATE SET password_hash = EXCLUDED.password_hash"
                "  WHERE u.must_change_password"};
     cleanup(args_free) Args args = {0};
-    const char *username = setting("DECNET_ADMIN_USER"), *password = setting("DECNET_ADMIN_PASSWORD");
-    char hash[CRYPT_OUTPUT_SIZE];
-    bool needed = false;
 
-    username = username ? username : "admin";
-    int r = administrator_needs_hash(call, username, &needed);
-    if (r != 0 || !needed)
-        return r;
-    if (!password) /* the one message of the library: nobody who calls this method could give it */
-        log_warning("default_password", "user %s has the default password: set DECNET_ADMIN_PASSWORD", username);
-    r = hash_password(call, password ? password : "admin", hash);
-    if (r != 0)
-        return r;
-    arg_cstr(&args, username);
-    arg_cstr(&args, hash);
+    if (!*admin->hash)
+        return 0;
+    arg_cstr(&args, admin->username);
+    arg_cstr(&args, admin->hash);
     return repo_run(call->repo, &seed, &args, NULL);
 }
 
-/* Under the migrations' lock from the first statement to the end of the transaction: who comes at the same time waits,
- * and finds everything done. */
+/* The migrations' lock is held to the end of the transaction: who comes at the same time waits and finds everything
+ * done. */
 static int initialize(MethodCall *call, JsonWriter *w)
 {
-    int r = migrate_within(call->repo);
-    r = r ? r : seed_administrator(call);
+    Administrator admin = {0};
+
+    int r = prepare_administrator(call, &admin);
+    r = r ? r : migrate_within(call->repo);
+    r = r ? r : store_administrator(call, &admin);
     if (r == 0)
         json_value_null(w);
     return r;
