@@ -72,6 +72,10 @@ static void teardown(void)
 
 TestSuite(repo_bad_input, .init = setup, .fini = teardown, .timeout = 280);
 
+static const Method *method; /* the one that is called, and */
+static const char *what;     /* with what, for messages */
+static char message[512];    /* of its refusal */
+
 /* --- values --- */
 
 typedef struct Value {
@@ -217,6 +221,13 @@ static const struct {
     [PARAM_JSON] = {json_type_null, "1", NULL}, /* any */
 };
 
+static json_object *plain_value(const MethodParam *p)
+{
+    cr_assert_lt(p->type, ARRAY_SIZE(types), "%s: parameter %s has a type that this test does not know",
+                 method_name(method), p->name);
+    return json_parse(str_from(types[p->type].plain));
+}
+
 static bool must_refuse(const MethodParam *p, const Value *v, json_object *json)
 {
     if (p->type == PARAM_JSON)
@@ -235,10 +246,6 @@ static bool must_refuse(const MethodParam *p, const Value *v, json_object *json)
 
 static const int classes[] = {0,         REPO_E_INVALID, REPO_E_NOT_FOUND,    REPO_E_CONFLICT,
                               REPO_E_FK, REPO_E_VERSION, REPO_E_NOT_EDITABLE, REPO_E_ORPHAN};
-
-static const Method *method; /* the one that is called, and */
-static const char *what;     /* with what, for messages */
-static char message[512];    /* of its refusal */
 
 static bool is_class(int outcome)
 {
@@ -282,7 +289,7 @@ static void expect_refusal(json_object *params, int outcome)
                  message);
     cr_expect_eq(result.len, 0, "%s, %s: a refusal with a result", method_name(method), what);
     cr_expect_neq(*message, '\0', "%s, %s: a refusal without a word", method_name(method), what);
-    if (method_iterates(method))
+    if (method_streams(method))
         cr_expect_eq(repo_call_each(repo, method_name(method), params, nothing, NULL), outcome, "%s, %s",
                      method_name(method), what);
     if (method_writes(method))
@@ -451,7 +458,7 @@ static json_object *learn_params(int *ret_outcome)
 
     for (size_t i = 0; i < METHOD_PARAMS_MAX && p[i].name; i++)
         if (p[i].required)
-            json_object_object_add(params, p[i].name, json_parse(str_from(types[p[i].type].plain)));
+            json_object_object_add(params, p[i].name, plain_value(&p[i]));
     what = "plain parameters";
     for (int i = 0; i < LEARN_ROUNDS; i++) {
         char before[sizeof(message)];
@@ -551,7 +558,7 @@ static void missing_parameters(void)
         cleanup(json_putp) json_object *params = json_object_new_object();
         for (size_t k = 0; k < METHOD_PARAMS_MAX && p[k].name; k++)
             if (k != i && p[k].required)
-                json_object_object_add(params, p[k].name, json_parse(str_from(types[p[k].type].plain)));
+                json_object_object_add(params, p[k].name, plain_value(&p[k]));
         if (!p[i].required)
             continue;
         cr_expect_eq(checked(params, &result), REPO_E_INVALID, "%s without %s", method_name(method), p[i].name);

@@ -259,52 +259,6 @@ static int list_tags_by_scope_and_technique(MethodCall *call, JsonWriter *w)
     return r;
 }
 
-/* --- export --- */
-
-/* Rows arrive attacker by attacker. */
-typedef struct Export {
-    JsonWriter *w;
-    Uuid attacker;
-    bool open;
-} Export;
-
-static int export_row(void *arg, const PGresult *row)
-{
-    Export *e = arg;
-    Uuid attacker = res_uuid(row, 0, 0);
-    char text[UUID_TEXT_BYTES];
-
-    if (!e->open || uuid_cmp(&attacker, &e->attacker) != 0) {
-        if (e->open)
-            json_end_array(e->w);
-        uuid_format(text, &attacker);
-        json_key(e->w, text);
-        json_begin_array(e->w);
-        e->attacker = attacker;
-        e->open = true;
-    }
-    res_write_columns(row, 0, 1, PQnfields(row), e->w);
-    return 0;
-}
-
-static int export_rollups(MethodCall *call, JsonWriter *w)
-{
-    static const Statement rollups = {
-        .name = "method_get_all_ttp_rollups_for_export",
-        .shape = SHAPE_ROWS,
-        .sql = "SELECT attacker_uuid, technique_id, sub_technique_id, max(tactic) AS tactic, count(*) AS count,"
-               "  max(confidence) AS confidence_max FROM ttp_tag WHERE attacker_uuid IS NOT NULL"
-               " GROUP BY attacker_uuid, technique_id, sub_technique_id ORDER BY attacker_uuid, " ROLLUP_ORDER};
-    Export e = {.w = w};
-
-    json_begin_object(w);
-    int r = repo_each(call->repo, &rollups, NULL, export_row, &e);
-    if (e.open)
-        json_end_array(w);
-    json_end_object(w);
-    return r;
-}
-
 METHOD(insert_tags, .params = {{"rows", PARAM_LIST, .required = true}}, .returns = "int", .writes = true,
        .run = insert_tags);
 
@@ -345,9 +299,14 @@ METHOD(list_ttp_tags_by_attacker,
 
 METHOD(get_all_ttp_rollups_for_export,
        .returns = "{attacker_uuid: list[{technique_id, sub_technique_id, tactic, count, confidence_max}]}",
-       .run = export_rollups);
+       .shape = METHOD_GROUPS, .streams = true,
+       .statement.sql =
+           "SELECT attacker_uuid, technique_id, sub_technique_id, max(tactic) AS tactic, count(*) AS count,"
+           "  max(confidence) AS confidence_max FROM ttp_tag WHERE attacker_uuid IS NOT NULL"
+           " GROUP BY attacker_uuid, technique_id, sub_technique_id"
+           " ORDER BY attacker_uuid, " ROLLUP_ORDER);
 
 METHOD(list_ttp_decky_phases, .params = {{"identity_uuid", PARAM_UUID, .required = true}},
-       .returns = "list[{decky_id, tactic, created_at_ts}]", .shape = METHOD_ROWS,
+       .returns = "list[{decky_id, tactic, created_at_ts}]", .shape = METHOD_ROWS, .streams = true,
        .statement.sql = "SELECT decky_id, tactic, extract(epoch FROM created_at)::float8 AS created_at_ts FROM ttp_tag"
                         " WHERE " TAGS_OF_IDENTITY " AND decky_id IS NOT NULL ORDER BY created_at, uuid");
