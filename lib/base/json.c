@@ -55,6 +55,59 @@ json_object *json_parse(Str text)
     return obj;
 }
 
+/* The number that @s begins with; empty when it begins with none. */
+static Str number_at(Str s)
+{
+    size_t n = 0;
+    while (n < s.len && (strchr("+-.eE", s.data[n]) ? s.data[n] != '\0' : s.data[n] >= '0' && s.data[n] <= '9'))
+        n++;
+    return (Str){s.data, n};
+}
+
+static bool integer_fits(Str number)
+{
+    static const Str most = STR("18446744073709551615"); /* json-c keeps what fits 64 bits with or without a sign */
+    int64_t v;
+
+    return text_to_int64(number, &v) || (number.data[0] != '-' && number.len == most.len && str_cmp(number, most) <= 0);
+}
+
+static bool real_fits(Str number)
+{
+    cleanup(freep) char *text = strndup(number.data, number.len);
+    if (!text)
+        abort();
+    return isfinite(strtod(text, NULL));
+}
+
+static bool number_fits(Str number)
+{
+    for (size_t i = 0; i < number.len; i++)
+        if (strchr(".eE", number.data[i]))
+            return real_fits(number);
+    return integer_fits(number);
+}
+
+bool json_numbers_fit(Str text)
+{
+    bool inside = false;
+
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.data[i];
+        if (c == '"') {
+            inside = !inside;
+        } else if (inside) {
+            i += c == '\\';
+        } else if (c == '-' || (c >= '0' && c <= '9')) {
+            Str number = number_at((Str){text.data + i, text.len - i});
+            if (!number_fits(number))
+                return false;
+            i += number.len - 1;
+        }
+    }
+    return true;
+}
+
 json_object *json_member(json_object *obj, const char *key)
 {
     json_object *value = NULL;

@@ -9,6 +9,9 @@
 /* Parse one whole JSON text. NULL when it is not JSON, nests deeper than LIMIT_JSON_DEPTH, has anything but white
  * space behind it, or is larger than INT_MAX. The caller releases with json_object_put() (cleanup(json_putp)). */
 json_object *json_parse(Str text) must_check;
+/* False when @text, which is JSON, has a number that json_parse() would not give back as it is: an integer beyond 64 bits
+ * or a number beyond all doubles. */
+bool json_numbers_fit(Str text);
 static inline void json_putp(json_object **p)
 {
     json_object_put(*p);

@@ -207,6 +207,7 @@ Test(repo_bounties, payloads_of_every_form_are_kept)
         {"'plain text'", "plain text"},
         {"'{broken'", "{broken"},
         {"''", ""},
+        {"'{\\'n\\':99999999999999999999}'", "{\"n\":99999999999999999999}"},
         {"7", "7"},
         {"[]", "[ ]"},
         {"'[1]'", "[ 1 ]"},

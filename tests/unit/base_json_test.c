@@ -166,3 +166,30 @@ Test(json, objects_pass_through)
     json_end_object(&w);
     cr_assert_str_eq(out.data, "{\"o\":{\"k\\n\":-3},\"n\":null}");
 }
+
+Test(json, numbers_fit_or_do_not)
+{
+    static const struct {
+        const char *text;
+        bool fits;
+    } rows[] = {
+        {"0", true},
+        {"[-9223372036854775808,9223372036854775807,18446744073709551615]", true},
+        {"18446744073709551616", false},
+        {"-9223372036854775809", false},
+        {"[1,{\"a\":99999999999999999999999999999999}]", false},
+        {"1e308", true},
+        {"1e309", false},
+        {"-1e999", false},
+        {"1E-999", true},
+        {"0.33333333333333333333333333333333333333333333333333333333333333333333333333333", true},
+        {"123456789012345678901234567890.0", true}, /* rounded, as every real number is */
+        {"{\"1e999\":\"99999999999999999999\\\"99999999999999999999\"}", true},
+        {"\"\\\\\"", true},
+        {"[\"\\\\\",1e999]", false},
+        {"true", true},
+        {"", true},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+        cr_expect_eq(json_numbers_fit(str_from(rows[i].text)), rows[i].fits, "%s", rows[i].text);
+}

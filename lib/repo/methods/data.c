@@ -116,7 +116,7 @@ static bool write_json(const Column *c, json_object *value, JsonWriter *w)
 {
     cleanup(arena_freep) Arena *scratch = arena_new();
     Str text = text_sanitize(scratch, json_str(value));
-    cleanup(json_putp) json_object *parsed = text.data ? json_parse(text) : NULL;
+    cleanup(json_putp) json_object *parsed = text.data && json_numbers_fit(text) ? json_parse(text) : NULL;
     bool is_null_text = text.data && str_eq(text_trim(text), STR("null"));
     json_object *content = text.data ? parsed : value;
 

@@ -41,7 +41,7 @@ static void put_as_text(JsonWriter *w, const char *key, json_object *value, size
 static void put_fields(JsonWriter *w, json_object *fields, json_object *bad_time)
 {
     Str text = json_str(fields);
-    cleanup(json_putp) json_object *parsed = text.data ? json_parse(text) : NULL;
+    cleanup(json_putp) json_object *parsed = text.data && json_numbers_fit(text) ? json_parse(text) : NULL;
     json_object *value = text.data ? parsed : fields;
     bool raw = text.data && !parsed;
 
