@@ -19,6 +19,7 @@
 #define LIMIT_PAGE_ROWS 10000   /* parameter `limit` of a list; more: refused, as pages are what offset is for */
 #define LIMIT_STATE_FILE_MIB 16 /* the deployer's state file */
 #define LIMIT_STATE_FILE_BYTES (LIMIT_STATE_FILE_MIB * 1024 * 1024)
+#define LIMIT_MUTATION_CLAIM_SECONDS 600 /* a claimed change that is not done by then can be claimed again */
 
 /* --- behaviour --- */
 #define LIMIT_PRIMITIVE_BYTES 128                 /* name of a primitive */

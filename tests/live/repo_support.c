@@ -176,3 +176,14 @@ json_object *call_on(Repo *on, const char *method, const char *fmt, ...)
     cr_assert(json || strcmp(result.data, "null") == 0, "%s: result is no JSON: %s", method, result.data);
     return json;
 }
+
+int outcome_on(Repo *on, const char *method, const char *fmt, ...)
+{
+    cleanup(buf_free) Buf result = {0};
+    va_list args;
+
+    va_start(args, fmt);
+    int r = call_with(on, method, fmt, args, &result);
+    va_end(args);
+    return r;
+}

@@ -32,3 +32,5 @@ enum { HAMMERS = 8 };
 typedef void (*HammerFn)(Repo *own, int index, void *arg);
 void hammer_all(HammerFn fn, void *arg);
 json_object *call_on(Repo *on, const char *method, const char *fmt, ...) printf_like(3, 4);
+/* What a call comes to that may be refused; its result is dropped. */
+int outcome_on(Repo *on, const char *method, const char *fmt, ...) printf_like(3, 4);

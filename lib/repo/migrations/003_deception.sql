@@ -127,12 +127,12 @@ CREATE TABLE topology_mutations (
     requested_at timestamptz NOT NULL DEFAULT decnet_now(),
     applied_at   timestamptz,
     reason       text,
-    -- who works on it, and since when: a claim that grew old goes back to pending
+    -- who works on it, and since when: a claim that grew old can be taken by another
     claimed_at   timestamptz,
     claimed_by   text
 );
-CREATE INDEX ix_topology_mutations_pending ON topology_mutations (topology_id, requested_at, id)
-    WHERE state = 'pending';
+CREATE INDEX ix_topology_mutations_open ON topology_mutations (topology_id, requested_at, id)
+    INCLUDE (state, claimed_at) WHERE state IN ('pending', 'applying');
 CREATE INDEX ix_topology_mutations_topology_id ON topology_mutations (topology_id, requested_at DESC, id DESC);
 
 CREATE TABLE webhook_subscriptions (
