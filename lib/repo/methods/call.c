@@ -504,6 +504,18 @@ static int run_stream(MethodCall *call, JsonWriter *w)
     return r;
 }
 
+void method_write_given(const PGresult *r, int row, int first_optional, JsonWriter *w)
+{
+    json_begin_object(w);
+    for (int col = 0; col < PQnfields(r); col++) {
+        if (col >= first_optional && res_null(r, row, col))
+            continue;
+        json_key(w, PQfname(r, col));
+        res_write_value(r, row, col, w);
+    }
+    json_end_object(w);
+}
+
 int method_run_statement(MethodCall *call, const Statement *s, JsonWriter *w)
 {
     cleanup(args_free) Args args = {0};

@@ -22,6 +22,7 @@ static const char *const type_words[] = {
     [COLUMN_COUNT] = "an integer from 0 to 2147483647",
     [COLUMN_SHARE] = "a number from 0 to 1",
     [COLUMN_TEXTS] = "a list of texts",
+    [COLUMN_INTS] = "a list of integers",
 };
 
 /* A number beyond all doubles would be written as null. Depth is bounded by json_parse(), so is this recursion. */
@@ -48,12 +49,12 @@ static bool is_finite(json_object *value)
     }
 }
 
-static bool is_texts(json_object *value)
+static bool is_list_of(json_type type, json_object *value)
 {
     if (!json_object_is_type(value, json_type_array))
         return false;
     for (size_t i = 0; i < json_object_array_length(value); i++)
-        if (!json_object_is_type(json_object_array_get_idx(value, i), json_type_string))
+        if (!json_object_is_type(json_object_array_get_idx(value, i), type))
             return false;
     return true;
 }
@@ -105,7 +106,9 @@ static bool has_shape(const Column *c, json_object *value)
     case COLUMN_JSON_OBJECT:
         return json_object_is_type(value, json_type_object);
     case COLUMN_TEXTS:
-        return is_texts(value);
+        return is_list_of(json_type_string, value);
+    case COLUMN_INTS:
+        return is_list_of(json_type_int, value);
     default:
         return true;
     }
@@ -183,6 +186,7 @@ static bool write_value(const Column *c, json_object *value, JsonWriter *w)
     case COLUMN_JSON_LIST:
     case COLUMN_JSON_OBJECT:
     case COLUMN_TEXTS:
+    case COLUMN_INTS:
         return write_json(c, value, w);
     }
     json_value_object(w, value);

@@ -52,6 +52,8 @@ typedef struct Column Column;
 /* Runs @s with the parameters in order and writes its rows as the method's shape says. */
 int method_run_statement(MethodCall *call, const Statement *s, JsonWriter *w);
 void method_write_rows(const MethodCall *call, const PGresult *r, JsonWriter *w);
+/* A row whose columns from @first_optional on are left out when they are null. */
+void method_write_given(const PGresult *r, int row, int first_optional, JsonWriter *w);
 /* The list of a method whose uuid parameter @i is a filter: its statement finds null for none, and a malformed one, which
  * is bound as null too, gives an empty list without it. */
 int method_run_filtered(MethodCall *call, int i, JsonWriter *w);
@@ -94,6 +96,7 @@ typedef enum ColumnType {
     COLUMN_COUNT,          /* an integer of four bytes that is not negative */
     COLUMN_SHARE,          /* a number from 0 to 1 */
     COLUMN_TEXTS,          /* a list of texts, or text that holds one */
+    COLUMN_INTS,           /* a list of integers, or text that holds one */
 } ColumnType;
 
 enum { COLUMN_REQUIRED = 1, COLUMN_NULLABLE = 2, COLUMN_STRICT = 4 /* too long: refused */ };
