@@ -1,8 +1,10 @@
 /* decnetctl: what operators do with DECNET from a shell. Finds the subcommand among the options and runs it. */
 #include "decnetctl.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "bus/bus.h"
 #include "ingest/command.h"
@@ -13,6 +15,7 @@ static const Command commands[] = {
     {"summary", "what the database knows: counts, techniques, busiest attackers", cmd_summary},
     {"tags", "the techniques that a session or an attacker showed, and why", cmd_tags},
     {"dump", "the derived tables in a form that can be compared", cmd_dump},
+    {"repo", "call any method of the repository, by hand or by lines of JSON", cmd_repo},
     {"topics", "the topics on the broker: create, check", cmd_topics},
     {"positions", "how far each consumer group is; forget, set, resume", cmd_positions},
     {"dlq", "dead letters: list, show, replay", cmd_dlq},
@@ -118,10 +121,22 @@ static int help_for(char *name)
     return command ? run(command, 3, (char *[]){program, name, option, NULL}, 1) : unknown(name);
 }
 
+/* A standard stream that the caller closed would be the next file or socket that is opened. */
+static void keep_standard_streams(void)
+{
+    int fd;
+
+    while ((fd = open("/dev/null", O_RDONLY)) >= 0 && fd <= STDERR_FILENO)
+        continue;
+    if (fd >= 0)
+        close(fd);
+}
+
 int main(int argc, char **argv)
 {
     int bad = 0, at;
 
+    keep_standard_streams();
     bus_init(NULL, NULL);
     at = find_command(argc, argv, &bad);
     if (at < 0 && strcmp(argv[bad], "--help") == 0)

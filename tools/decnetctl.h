@@ -18,6 +18,7 @@ int cmd_dump(int argc, char **argv);
 int cmd_migrate(int argc, char **argv);
 int cmd_outbox(int argc, char **argv);
 int cmd_positions(int argc, char **argv);
+int cmd_repo(int argc, char **argv);
 int cmd_summary(int argc, char **argv);
 int cmd_tags(int argc, char **argv);
 int cmd_topics(int argc, char **argv);
@@ -86,3 +87,7 @@ void ctl_cell_time(CtlTable *t, int64_t us);
 void ctl_print_table(CtlTable *t, const char *empty);
 /* One JSON text and a newline on standard output; 0 or EXIT_FAILED. */
 int ctl_print_json(const Ctl *ctl, const Buf *json);
+/* JSON over several lines, every number and text as it is; characters that a terminal would obey or hide are escaped. */
+void ctl_pretty(Buf *out, Str json);
+/* Prints it so; -1 with errno when that fails. */
+int ctl_print_pretty(Str json);

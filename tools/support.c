@@ -313,3 +313,66 @@ int ctl_print_json(const Ctl *ctl, const Buf *json)
         return ctl_fail(ctl, EXIT_FAILED, "cannot write to standard output: %m");
     return 0;
 }
+
+/* --- JSON for people --- */
+
+enum { INDENT = 2 };
+
+static void break_line(Buf *out, size_t depth)
+{
+    buf_printf(out, "\n%*s", (int)depth * INDENT, "");
+}
+
+/* The string that begins at @json; returns its length. */
+static size_t pretty_string(Buf *out, Arena *scratch, Str json)
+{
+    size_t i = 1;
+
+    buf_add_char(out, '"');
+    while (i < json.len && json.data[i] != '"') {
+        Str rest = {json.data + i, json.len - i};
+        Str c = json.data[i] == '\\' ? (Str){rest.data, MIN(rest.len, (size_t)2)} : first_char(scratch, rest);
+        if (c.data && c.len > 0 && c.data[0] != '\\' && is_unseen(code_point(c)))
+            buf_printf(out, "\\u%04x", code_point(c));
+        else
+            buf_append(out, rest.data, c.data ? c.len : 1);
+        i += c.data ? c.len : 1;
+    }
+    buf_add_char(out, '"');
+    return i + 1;
+}
+
+void ctl_pretty(Buf *out, Str json)
+{
+    cleanup(arena_freep) Arena *scratch = arena_new();
+    size_t depth = 0;
+
+    for (size_t i = 0; i < json.len; i++) {
+        char c = json.data[i], last = out->len ? out->data[out->len - 1] : '\0';
+        if (strchr("}]", c)) {
+            depth -= depth > 0;
+            if (last != '{' && last != '[')
+                break_line(out, depth);
+        } else if (!strchr(" \t\r\n,:", c) && (last == '{' || last == '[')) {
+            break_line(out, depth);
+        }
+        if (c == '"')
+            i += pretty_string(out, scratch, (Str){json.data + i, json.len - i}) - 1;
+        else if (!strchr(" \t\r\n", c))
+            buf_add_char(out, c);
+        depth += c == '{' || c == '[';
+        if (c == ',')
+            break_line(out, depth);
+        else if (c == ':')
+            buf_add_char(out, ' ');
+    }
+}
+
+int ctl_print_pretty(Str json)
+{
+    cleanup(buf_free) Buf text = {0};
+
+    ctl_pretty(&text, json);
+    buf_add_char(&text, '\n');
+    return fwrite(text.data, 1, text.len, stdout) == text.len ? 0 : -1;
+}

@@ -16,8 +16,9 @@
 #define LIMIT_NAME_BYTES 256                   /* names, users, service, decky: short text of an event */
 
 /* --- the repository's methods --- */
-#define LIMIT_PAGE_ROWS 10000   /* parameter `limit` of a list; more: refused, as pages are what offset is for */
-#define LIMIT_STATE_FILE_MIB 16 /* the deployer's state file */
+#define LIMIT_REQUEST_BYTES 8388608 /* one request of decnetctl repo, and one file that a parameter is read from */
+#define LIMIT_PAGE_ROWS 10000       /* parameter `limit` of a list; more: refused, as pages are what offset is for */
+#define LIMIT_STATE_FILE_MIB 16     /* the deployer's state file */
 #define LIMIT_STATE_FILE_BYTES (LIMIT_STATE_FILE_MIB * 1024 * 1024)
 #define LIMIT_MUTATION_CLAIM_SECONDS 600 /* a claimed change that is not done by then can be claimed again */
 

@@ -116,7 +116,12 @@ static void become(const HarnessProgram *program, pid_t parent)
     close_range(3, ~0U, CLOSE_RANGE_CLOEXEC); /* Criterion waits for its sockets, which must not live on in here */
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    redirect(program->stdout_path ? program->stdout_path : "/dev/null", STDOUT_FILENO);
+    if (program->stdin_fd && dup2(program->stdin_fd, STDIN_FILENO) < 0)
+        _exit(127);
+    if (!program->stdout_fd)
+        redirect(program->stdout_path ? program->stdout_path : "/dev/null", STDOUT_FILENO);
+    else if (dup2(program->stdout_fd, STDOUT_FILENO) < 0)
+        _exit(127);
     if (program->stderr_path)
         redirect(program->stderr_path, STDERR_FILENO);
     for (const char *const *e = program->environment; e && *e; e++)

@@ -17,6 +17,7 @@ typedef struct HarnessProgram {
     const char *const *environment; /* "NAME=value" on top of our own, NULL at the end; or NULL */
     const char *stdout_path;        /* files that receive its output; NULL: /dev/null */
     const char *stderr_path;        /* NULL: ours */
+    int stdin_fd, stdout_fd;        /* descriptors to use as its input and output; 0: our input, stdout_path */
 } HarnessProgram;
 
 /* Starts it; fails the test when that is impossible. */
