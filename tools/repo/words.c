@@ -36,9 +36,9 @@ static json_object *text_value(Str text)
     return json_object_new_string_len(text.data, (int)text.len);
 }
 
-static bool is_null_word(const MethodParam *p, Str text)
+static bool is_null_word(Str text)
 {
-    return str_eq(text_trim(text), STR("null")) && (p->nullable || p->type == PARAM_JSON);
+    return str_eq(text_trim(text), STR("null"));
 }
 
 /* *ret NULL is a JSON null. */
@@ -48,14 +48,14 @@ static int take_text(const MethodParam *p, Str text, bool from_file, json_object
 
     if (json_object_is_type(json, json_type_string))
         *ret = TAKE_PTR(json);
-    else if (from_file || !is_null_word(p, text))
+    else if (from_file || !p->nullable || !is_null_word(text))
         *ret = text_value(text);
     return 0;
 }
 
 static int take_json(const Ctl *ctl, const MethodParam *p, Str text, json_object **ret)
 {
-    if (is_null_word(p, text))
+    if (is_null_word(text))
         return 0;
     *ret = json_parse(text);
     if (!*ret && p->type == PARAM_JSON)

@@ -252,8 +252,8 @@ CREATE TABLE synthetic_files (
     last_body     text NOT NULL DEFAULT '',
     CONSTRAINT uq_synthetic_files_decky_path UNIQUE (decky_uuid, path)
 );
-CREATE INDEX ix_synthetic_files_decky_modified ON synthetic_files (decky_uuid, last_modified DESC, uuid);
-CREATE INDEX ix_synthetic_files_modified ON synthetic_files (last_modified DESC, uuid);
+CREATE INDEX ix_synthetic_files_decky_modified ON synthetic_files (decky_uuid, last_modified DESC, uuid DESC);
+CREATE INDEX ix_synthetic_files_modified ON synthetic_files (last_modified DESC, uuid DESC);
 
 CREATE TABLE realism_config (
     uuid       uuid PRIMARY KEY DEFAULT gen_random_uuid(),
