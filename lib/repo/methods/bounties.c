@@ -38,78 +38,14 @@ METHOD(count_probe_relays,
 
 /* --- grouped by address --- */
 
-typedef struct Groups {
-    JsonWriter *w;
-    Buf ip; /* of the group that is open */
-    bool open;
-} Groups;
-
-/* Addresses are text of attackers, which json_key() does not take. */
-static void open_group(Groups *g, Str ip)
-{
-    if (g->open) {
-        json_end_array(g->w);
-        buf_add_char(g->w->buf, ',');
-    }
-    json_append_string(g->w->buf, ip);
-    buf_add_char(g->w->buf, ':');
-    g->w->need_comma = false;
-    json_begin_array(g->w);
-    buf_clear(&g->ip);
-    buf_add_str(&g->ip, ip);
-    g->open = true;
-}
-
-static int add_to_group(void *arg, const PGresult *row)
-{
-    Groups *g = arg;
-    Str ip = res_str(row, 0, PQfnumber(row, "attacker_ip"));
-
-    if (!g->open || !str_eq(ip, buf_str(&g->ip)))
-        open_group(g, ip);
-    res_write_row(row, 0, g->w);
-    return 0;
-}
-
-/* Row by row, so that only the answer is in memory. */
-static int write_groups(MethodCall *call, const Statement *s, Args *args, JsonWriter *w)
-{
-    Groups groups = {.w = w};
-
-    json_begin_object(w);
-    int r = repo_each(call->repo, s, args, add_to_group, &groups);
-    if (groups.open)
-        json_end_array(w);
-    json_end_object(w);
-    buf_free(&groups.ip);
-    return r;
-}
-
 #define BY_IP " ORDER BY attacker_ip COLLATE \"C\", \"timestamp\", id"
 
-static int get_all_bounties_by_ip(MethodCall *call, JsonWriter *w)
-{
-    static const Statement all = {
-        .name = "method_get_all_bounties_by_ip", .shape = SHAPE_ROWS, .sql = "SELECT * FROM bounty" BY_IP};
-    return write_groups(call, &all, NULL, w);
-}
-
-static int get_bounties_for_ips(MethodCall *call, JsonWriter *w)
-{
-    static const Statement some = {.name = "method_get_bounties_for_ips",
-                                   .shape = SHAPE_ROWS,
-                                   .sql = "SELECT * FROM bounty WHERE attacker_ip = ANY ($1)" BY_IP};
-    cleanup(args_free) Args args = {0};
-
-    method_bind(call, 0, &args);
-    return write_groups(call, &some, &args, w);
-}
-
-METHOD(get_all_bounties_by_ip, .returns = "{ip: list[row(bounty)]}", .shape = METHOD_ROW,
-       .run = get_all_bounties_by_ip);
+METHOD(get_all_bounties_by_ip, .returns = "{ip: list[row(bounty)]}", .shape = METHOD_GROUPS, .streams = true,
+       .statement.sql = "SELECT attacker_ip AS key, b.* FROM bounty b" BY_IP);
 
 METHOD(get_bounties_for_ips, .params = {{"ips", PARAM_IPS, .required = true}}, .returns = "{ip: list[row(bounty)]}",
-       .shape = METHOD_ROW, .run = get_bounties_for_ips);
+       .shape = METHOD_GROUPS, .streams = true,
+       .statement.sql = "SELECT attacker_ip AS key, b.* FROM bounty b WHERE attacker_ip = ANY ($1)" BY_IP);
 
 /* --- purge --- */
 
