@@ -217,38 +217,83 @@ static void bind_attackers(Args *args, const AttackerRow *rows, size_t n, uint64
     ATTACKER_COLUMNS(ROW_BIND)
 }
 
+/* The ids of rows that were there and stayed as they were. */
+static int find_unchanged(Repo *repo, const AttackerRow *rows, const size_t *unchanged, size_t n, Uuid *ids)
+{
+    static const Statement find = {.name = "attackers_unchanged",
+                                   .shape = SHAPE_ROWS,
+                                   .sql = "SELECT i.n, a.uuid FROM unnest($1) WITH ORDINALITY AS i (ip, n)"
+                                          " JOIN attackers a ON a.ip = i.ip"};
+    cleanup(args_free) Args args = {0};
+    cleanup(pgresult_freep) PGresult *result = NULL;
+
+    if (n == 0)
+        return 0;
+    ArgArray *ip = arg_array(&args, PG_TEXT);
+    for (size_t i = 0; i < n; i++)
+        array_str(ip, rows[unchanged[i]].ip);
+    int r = repo_exec(repo, &find, &args, &result);
+    if (r == 0 && (size_t)PQntuples(result) != n)
+        return repo_fail(repo, REPO_E_RETRY, find.name, "an attacker was removed meanwhile");
+    for (int i = 0; r == 0 && i < PQntuples(result); i++)
+        ids[unchanged[res_int(result, i, 0) - 1]] = res_uuid(result, i, 1);
+    return r;
+}
+
 /* A stored row lends first_seen and last_seen to a call that does not give them, as NOT NULL is checked before the
  * conflict is found. */
 #define LENT(n_, name_)                                                                                                \
     "CASE WHEN " ROW_GIVEN(n_) " THEN i." name_ " ELSE (SELECT e." name_ " FROM attackers e WHERE e.ip = i.ip) END"
 #define NAMES "ip, first_seen, last_seen" ATTACKER_COLUMNS(ROW_NAME)
 #define VALUES "i.ip, " LENT(4, "first_seen") ", " LENT(5, "last_seen") ATTACKER_COLUMNS(ROW_VALUE)
-#define PARAMETERS "$3, $4, $5" ATTACKER_COLUMNS(ROW_PARAMETER)
+#define ARRAYS                                                                                                         \
+    "unnest($2) AS uuid, unnest($3) AS ip, unnest($4) AS first_seen, unnest($5) AS last_seen" ATTACKER_COLUMNS(        \
+        ROW_UNNEST)
 #define KEPT ATTACKER_COLUMNS(ROW_KEEP)
+#define DIFFERS "EXCLUDED.last_seen > a.last_seen OR EXCLUDED.first_seen < a.first_seen" ATTACKER_COLUMNS(ROW_DIFFERS)
+
+/* Rows in key order; @ids gets the id of each. */
+static int upsert(Repo *repo, const AttackerRow *rows, size_t n, uint64_t given, size_t *unchanged, Uuid *ids)
+{
+    /* A row that says what is stored is not written. Those that are come back in the order of the arrays. */
+    static const Statement write = {.name = "attackers_upsert",
+                                    .shape = SHAPE_ROWS,
+                                    .sql = "INSERT INTO attackers AS a (uuid, " NAMES ") SELECT i.uuid, " VALUES
+                                           " FROM (SELECT " ARRAYS ") i ON CONFLICT (ip) DO UPDATE SET"
+                                           "  first_seen = LEAST(a.first_seen, EXCLUDED.first_seen),"
+                                           "  last_seen = GREATEST(a.last_seen, EXCLUDED.last_seen)" KEPT
+                                           " WHERE " DIFFERS " RETURNING ip, uuid"};
+    cleanup(args_free) Args args = {0};
+    cleanup(pgresult_freep) PGresult *result = NULL;
+    size_t n_unchanged = 0;
+    int at = 0;
+
+    bind_attackers(&args, rows, n, given);
+    int r = inserted(repo, repo_exec(repo, &write, &args, &result));
+    if (r != 0)
+        return r;
+    for (size_t i = 0; i < n; i++) {
+        bool written = at < PQntuples(result) && str_eq(res_str(result, at, 0), rows[i].ip);
+        if (written)
+            ids[i] = res_uuid(result, at++, 1);
+        else
+            unchanged[n_unchanged++] = i;
+    }
+    return find_unchanged(repo, rows, unchanged, n_unchanged, ids);
+}
 
 int attackers_upsert(Repo *repo, const AttackerRow *rows, size_t n, uint64_t given, Uuid *uuids)
 {
-    /* Rows come back in the order of the arrays. */
-    static const Statement upsert = {.name = "attackers_upsert",
-                                     .shape = SHAPE_ROWS,
-                                     .sql = "INSERT INTO attackers AS a (uuid, " NAMES ") SELECT i.uuid, " VALUES
-                                            " FROM unnest($2, " PARAMETERS ") AS i (uuid, " NAMES ")"
-                                            " ON CONFLICT (ip) DO UPDATE SET"
-                                            "  first_seen = LEAST(a.first_seen, EXCLUDED.first_seen),"
-                                            "  last_seen = GREATEST(a.last_seen, EXCLUDED.last_seen)" KEPT
-                                            " RETURNING uuid"};
-    cleanup(args_free) Args args = {0};
-    cleanup(pgresult_freep) PGresult *result = NULL;
     cleanup(arena_freep) Arena *scratch = NULL;
 
     if (n == 0)
         return 0;
     scratch = arena_new();
     AttackerRow *folded = arena_calloc(scratch, n, sizeof(*folded));
-    size_t *place = arena_calloc(scratch, n, sizeof(*place));
-    bind_attackers(&args, folded, fold_attackers(scratch, rows, n, folded, place), given);
-    int r = inserted(repo, repo_exec(repo, &upsert, &args, &result));
+    size_t *place = arena_calloc(scratch, n, sizeof(*place)), *unchanged = arena_calloc(scratch, n, sizeof(*unchanged));
+    Uuid *ids = arena_calloc(scratch, n, sizeof(*ids));
+    int r = upsert(repo, folded, fold_attackers(scratch, rows, n, folded, place), given, unchanged, ids);
     for (size_t i = 0; r == 0 && i < n; i++)
-        uuids[i] = res_uuid(result, (int)place[i], 0);
+        uuids[i] = ids[place[i]];
     return r;
 }

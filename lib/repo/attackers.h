@@ -73,8 +73,9 @@ typedef struct AttackerRow {
 #define ATTACKER_FIRST_SEEN ROW_BIT(4)
 #define ATTACKER_LAST_SEEN ROW_BIT(5)
 
-/* Inserts or overwrites the columns in @given, in one round trip; other columns keep their values. Text has to be what
- * PostgreSQL takes (text_sanitize()), and a time that is not given has to be stored already.
+/* Inserts or overwrites the columns in @given; other columns keep their values, and a row that says what is stored is
+ * not written. Text has to be what PostgreSQL takes (text_sanitize()), and a time that is not given has to be stored
+ * already.
  *
  * @rows  any order; of equal addresses the last one counts
  * @uuids n entries: the stored id of each row, UUIDv5 for new ones

@@ -45,8 +45,9 @@
 /* --- pieces of the statement: i is the row that comes, a the stored one --- */
 #define ROW_GIVEN(n_) "$1 >> " #n_ " & 1 = 1"
 #define ROW_NAME(n_, name_, ...) ", " #name_
-#define ROW_PARAMETER(n_, ...) ", $" #n_
+#define ROW_UNNEST(n_, name_, ...) ", unnest($" #n_ ") AS " #name_
 #define ROW_VALUE(n_, name_, type_, flags_, max_, standard_)                                                           \
     ", CASE WHEN " ROW_GIVEN(n_) " THEN i." #name_ " ELSE " standard_ " END"
 #define ROW_KEEP(n_, name_, ...)                                                                                       \
     ", " #name_ " = CASE WHEN " ROW_GIVEN(n_) " THEN EXCLUDED." #name_ " ELSE a." #name_ " END"
+#define ROW_DIFFERS(n_, name_, ...) " OR " ROW_GIVEN(n_) " AND a." #name_ " IS DISTINCT FROM EXCLUDED." #name_

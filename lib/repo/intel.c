@@ -145,33 +145,78 @@ static void bind_intel(Args *args, const IntelRow *rows, size_t n, uint64_t give
     INTEL_COLUMNS(ROW_BIND)
 }
 
+/* The ids of rows that were there and stayed as they were. */
+static int find_unchanged(Repo *repo, const IntelRow *rows, const size_t *unchanged, size_t n, Uuid *ids)
+{
+    static const Statement find = {.name = "intel_unchanged",
+                                   .shape = SHAPE_ROWS,
+                                   .sql = "SELECT i.n, a.uuid FROM unnest($1) WITH ORDINALITY AS i (attacker, n)"
+                                          " JOIN attacker_intel a ON a.attacker_uuid = i.attacker"};
+    cleanup(args_free) Args args = {0};
+    cleanup(pgresult_freep) PGresult *result = NULL;
+
+    if (n == 0)
+        return 0;
+    ArgArray *attacker = arg_array(&args, PG_UUID);
+    for (size_t i = 0; i < n; i++)
+        array_uuid(attacker, &rows[unchanged[i]].attacker_uuid);
+    int r = repo_exec(repo, &find, &args, &result);
+    if (r == 0 && (size_t)PQntuples(result) != n)
+        return repo_fail(repo, REPO_E_RETRY, find.name, "what is known of an attacker was removed meanwhile");
+    for (int i = 0; r == 0 && i < PQntuples(result); i++)
+        ids[unchanged[res_int(result, i, 0) - 1]] = res_uuid(result, i, 1);
+    return r;
+}
+
 #define NAMES "attacker_uuid, attacker_ip, expires_at" INTEL_COLUMNS(ROW_NAME)
 #define VALUES "i.attacker_uuid, i.attacker_ip, i.expires_at" INTEL_COLUMNS(ROW_VALUE)
-#define PARAMETERS "$2, $3, $4" INTEL_COLUMNS(ROW_PARAMETER)
+#define ARRAYS                                                                                                         \
+    "unnest($2) AS attacker_uuid, unnest($3) AS attacker_ip, unnest($4) AS expires_at" INTEL_COLUMNS(ROW_UNNEST)
 #define KEPT INTEL_COLUMNS(ROW_KEEP)
+#define DIFFERS                                                                                                        \
+    "a.expires_at <> EXCLUDED.expires_at OR a.attacker_ip <> EXCLUDED.attacker_ip" INTEL_COLUMNS(ROW_DIFFERS)
+
+/* Rows in key order; @ids gets the id of each. */
+static int upsert(Repo *repo, const IntelRow *rows, size_t n, uint64_t given, size_t *unchanged, Uuid *ids)
+{
+    /* A row that says what is stored is not written. Those that are come back in the order of the arrays. */
+    static const Statement write = {.name = "intel_upsert",
+                                    .shape = SHAPE_ROWS,
+                                    .sql = "INSERT INTO attacker_intel AS a (" NAMES ") SELECT " VALUES
+                                           " FROM (SELECT " ARRAYS ") i ON CONFLICT (attacker_uuid) DO UPDATE SET"
+                                           "  attacker_ip = EXCLUDED.attacker_ip, expires_at = EXCLUDED.expires_at" KEPT
+                                           " WHERE " DIFFERS " RETURNING attacker_uuid, uuid"};
+    cleanup(args_free) Args args = {0};
+    cleanup(pgresult_freep) PGresult *result = NULL;
+    size_t n_unchanged = 0;
+    int at = 0;
+
+    bind_intel(&args, rows, n, given);
+    int r = repo_exec(repo, &write, &args, &result);
+    if (r != 0)
+        return r;
+    for (size_t i = 0; i < n; i++) {
+        Uuid attacker = at < PQntuples(result) ? res_uuid(result, at, 0) : (Uuid){{0}};
+        if (at < PQntuples(result) && uuid_cmp(&attacker, &rows[i].attacker_uuid) == 0)
+            ids[i] = res_uuid(result, at++, 1);
+        else
+            unchanged[n_unchanged++] = i;
+    }
+    return find_unchanged(repo, rows, unchanged, n_unchanged, ids);
+}
 
 int intel_upsert(Repo *repo, const IntelRow *rows, size_t n, uint64_t given, Uuid *uuids)
 {
-    /* Rows come back in the order of the arrays. */
-    static const Statement upsert = {
-        .name = "intel_upsert",
-        .shape = SHAPE_ROWS,
-        .sql =
-            "INSERT INTO attacker_intel AS a (" NAMES ") SELECT " VALUES " FROM unnest(" PARAMETERS ") AS i (" NAMES ")"
-            " ON CONFLICT (attacker_uuid) DO UPDATE SET"
-            "  attacker_ip = EXCLUDED.attacker_ip, expires_at = EXCLUDED.expires_at" KEPT " RETURNING uuid"};
-    cleanup(args_free) Args args = {0};
-    cleanup(pgresult_freep) PGresult *result = NULL;
     cleanup(arena_freep) Arena *scratch = NULL;
 
     if (n == 0)
         return 0;
     scratch = arena_new();
     IntelRow *folded = arena_calloc(scratch, n, sizeof(*folded));
-    size_t *place = arena_calloc(scratch, n, sizeof(*place));
-    bind_intel(&args, folded, fold_intel(scratch, rows, n, folded, place), given);
-    int r = repo_exec(repo, &upsert, &args, &result);
+    size_t *place = arena_calloc(scratch, n, sizeof(*place)), *unchanged = arena_calloc(scratch, n, sizeof(*unchanged));
+    Uuid *ids = arena_calloc(scratch, n, sizeof(*ids));
+    int r = upsert(repo, folded, fold_intel(scratch, rows, n, folded, place), given, unchanged, ids);
     for (size_t i = 0; r == 0 && i < n; i++)
-        uuids[i] = res_uuid(result, (int)place[i], 0);
+        uuids[i] = ids[place[i]];
     return r;
 }

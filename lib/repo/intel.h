@@ -41,9 +41,9 @@ typedef struct IntelRow {
     INTEL_COLUMNS(ROW_MEMBER)
 } IntelRow;
 
-/* Inserts or overwrites the key, the address, the expiry and the columns in @given (ROW_BIT() of their numbers), in one
- * round trip; other columns keep their values, as those of a provider that did not answer. Text has to be what
- * PostgreSQL takes.
+/* Inserts or overwrites the address, the expiry and the columns in @given (ROW_BIT() of their numbers); other columns
+ * keep their values, as those of a provider that did not answer, and a row that says what is stored is not written.
+ * Text has to be what PostgreSQL takes.
  *
  * @rows  any order; of equal attackers the last one counts
  * @uuids n entries: the id of each stored row
