@@ -303,6 +303,8 @@ rd_kafka_conf_t *bus_conf_new(const Config *config, BusRole role, const char *gr
         if (!broker_side_groups(config))
             set_all(conf, classic_group, ARRAY_SIZE(classic_group));
         set_bytes_as_kib(conf, "queued.max.messages.kbytes", LIMIT_PREFETCH_BYTES);
+        /* Of 2.2 and later; how long fetching stops once that much is there, see also keep_fetching(). */
+        (void)rd_kafka_conf_set(conf, "fetch.queue.backoff.ms", "50", NULL, 0);
     } else if (role == BUS_ROLE_ADMIN) {
         set_all(conf, admin_defaults, ARRAY_SIZE(admin_defaults));
     } else {

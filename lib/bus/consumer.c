@@ -403,6 +403,29 @@ static BusRecord *record_new(const BusPartition *p, rd_kafka_message_t *m)
 }
 
 /* 0 with *ret NULL: nothing for the caller, go on. */
+/* A request wakes a broker's thread, and so does its answer, which nobody waits for. */
+void bus_wake_fetchers(BusConsumer *c)
+{
+    enum { SENT_MS = 1 };
+    cleanup(bus_list_freep) rd_kafka_topic_partition_list_t *list =
+        rd_kafka_topic_partition_list_new((int)c->n_partitions);
+
+    for (size_t i = 0; i < c->n_partitions; i++)
+        bus_list_add(c, list, c->partitions[i].topic, c->partitions[i].id)->offset = BUS_OFFSET_END;
+    if (list->cnt && !c->group.closing && !c->link.away)
+        (void)!rd_kafka_offsets_for_times(c->rk, list, SENT_MS);
+    c->bytes_since_wake = 0;
+}
+
+/* Once as much is prefetched as may be, the broker's thread of 2.0.2 sleeps for up to a second, and being emptied does
+ * not wake it: whoever reads faster than a prefetch per second waits. From 2.2 on fetch.queue.backoff.ms bounds it. */
+static void keep_fetching(BusConsumer *c, size_t bytes)
+{
+    c->bytes_since_wake += bytes;
+    if (c->bytes_since_wake >= LIMIT_PREFETCH_BYTES / 2)
+        bus_wake_fetchers(c);
+}
+
 static int take_record(BusConsumer *c, rd_kafka_message_t *m, BusRecord **ret)
 {
     enum { SEEK_MS = 1000 };
@@ -412,6 +435,7 @@ static int take_record(BusConsumer *c, rd_kafka_message_t *m, BusRecord **ret)
     case BUS_OFFSET_TAKE:
         c->stats.records++;
         c->stats.bytes += m->len;
+        keep_fetching(c, m->len);
         *ret = record_new(p, m);
         return 0;
     case BUS_OFFSET_REWIND:

@@ -173,25 +173,12 @@ static int unassign(BusConsumer *c)
 }
 
 /* librdkafka pauses all partitions from the callback to the answer. If a fetch request ends in between, the broker's
- * thread finds nothing to fetch and sleeps for up to a second, as the end of the pause does not wake it. A request
- * does, and so does its answer, which nobody waits for. */
-static void wake_fetchers(BusConsumer *c)
-{
-    enum { SENT_MS = 1 };
-    cleanup(bus_list_freep) rd_kafka_topic_partition_list_t *list =
-        rd_kafka_topic_partition_list_new((int)c->n_partitions);
-
-    for (size_t i = 0; i < c->n_partitions; i++)
-        bus_list_add(c, list, c->partitions[i].topic, c->partitions[i].id)->offset = BUS_OFFSET_END;
-    if (list->cnt && !c->group.closing && !c->link.away)
-        (void)!rd_kafka_offsets_for_times(c->rk, list, SENT_MS);
-}
-
+ * thread finds nothing to fetch and sleeps for up to a second, as the end of the pause does not wake it. */
 int bus_consumer_answer(BusConsumer *c, const BusPosition *positions, size_t n)
 {
     int r = c->group.move == BUS_MOVE_ASSIGNED ? assign(c, positions, n) : c->group.move ? unassign(c) : 0;
     bus_group_free(&c->group);
-    wake_fetchers(c);
+    bus_wake_fetchers(c);
     return r;
 }
 

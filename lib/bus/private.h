@@ -80,6 +80,7 @@ struct BusConsumer {
     BusLink link;
     BusPosition overtaken;
     BusConsumerStats stats;
+    size_t bytes_since_wake;
     char *cluster_id;
     bool hinted; /* a commit may wait for its answer */
     BusGroup group;
@@ -91,6 +92,8 @@ rd_kafka_topic_partition_t *bus_list_add(BusConsumer *c, rd_kafka_topic_partitio
                                          int32_t partition);
 /* Stop or go on for @n of the partitions of @c, those that do not so already. 0 or a negative errno. */
 int bus_flow_change(BusConsumer *c, BusPartition *partitions, size_t n, bool pause);
+/* Ends the sleep of the brokers' threads, if they sleep; may take a millisecond. */
+void bus_wake_fetchers(BusConsumer *c);
 BusPartition *bus_partition_find(BusConsumer *c, const BusTopic *topic, int32_t id);
 
 void bus_group_on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t err, rd_kafka_topic_partition_list_t *list,
