@@ -8,19 +8,44 @@
 #include "limits.h"
 #include "time.h"
 
+/* How many bytes from @at on are printable and neither a quote nor a backslash, eight at a time. In 7-bit bytes, adding
+ * and subtracting set the high bit where a byte is out of bounds; bytes above them are plain, whatever it says. */
+static size_t plain_run(Str s, size_t at)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101), highs = ones << 7;
+    size_t i = at;
+    uint64_t w;
+
+    for (; i + sizeof(w) <= s.len; i += sizeof(w)) {
+        memcpy(&w, s.data + i, sizeof(w));
+        uint64_t quote = w ^ ones * '"', backslash = w ^ ones * '\\';
+        if (((w - ones * 0x20) | (quote - ones) | (backslash - ones)) & ~w & highs)
+            break;
+    }
+    while (i < s.len && (uint8_t)s.data[i] >= 0x20 && s.data[i] != '"' && s.data[i] != '\\')
+        i++;
+    return i - at;
+}
+
+/* The place behind the string that begins before @at. */
+static size_t skip_string(Str text, size_t at)
+{
+    while (at < text.len && text.data[at] != '"') {
+        at += text.data[at] == '\\' ? 2 : 1;
+        at += at < text.len ? plain_run(text, at) : 0;
+    }
+    return at + 1;
+}
+
 /* What json-c takes even when it is told to be strict: 'single quotes' around keys, NaN and Infinity. None of these
  * characters can stand outside of a string in JSON. */
 static bool has_extensions(Str text)
 {
-    bool inside = false;
-
-    for (size_t i = 0; i < text.len; i++) {
-        char c = text.data[i];
+    for (size_t i = 0; i < text.len;) {
+        char c = text.data[i++];
         if (c == '"')
-            inside = !inside;
-        else if (inside && c == '\\')
-            i++;
-        else if (!inside && (c == '\'' || c == 'N' || c == 'I'))
+            i = skip_string(text, i);
+        else if (c == '\'' || c == 'N' || c == 'I')
             return true;
     }
     return false;
@@ -214,12 +239,13 @@ void json_end_array(JsonWriter *w)
     close_with(w, ']');
 }
 
-void json_key(JsonWriter *w, const char *key)
+void json_key_str(JsonWriter *w, Str key)
 {
     value_begin(w);
+    buf_reserve(w->buf, key.len + 3);
     buf_add_char(w->buf, '"');
-    buf_add(w->buf, key);
-    buf_add(w->buf, "\":");
+    buf_add_str(w->buf, key);
+    buf_append(w->buf, "\":", 2);
     w->need_comma = false;
 }
 
@@ -249,26 +275,20 @@ static void append_escaped(Buf *buf, uint8_t c)
 void json_append_string(Buf *buf, Str s)
 {
     cleanup(arena_freep) Arena *scratch = NULL;
-    size_t start = 0;
 
-    for (size_t i = 0; i < s.len; i++) {
-        if ((uint8_t)s.data[i] >= 0x80 || s.data[i] == '\0') { /* only then may repair be needed */
-            scratch = arena_new();
-            s = text_sanitize(scratch, s);
-            break;
-        }
+    if (!text_is_ascii(s)) { /* only then may repair be needed */
+        scratch = arena_new();
+        s = text_sanitize(scratch, s);
     }
     buf_reserve(buf, s.len + 2);
     buf_add_char(buf, '"');
     for (size_t i = 0; i < s.len; i++) {
-        uint8_t c = (uint8_t)s.data[i];
-        if (c >= 0x20 && c != '"' && c != '\\')
-            continue;
-        buf_append(buf, s.data + start, i - start);
-        append_escaped(buf, c);
-        start = i + 1;
+        size_t run = plain_run(s, i);
+        buf_append(buf, s.data + i, run);
+        i += run;
+        if (i < s.len)
+            append_escaped(buf, (uint8_t)s.data[i]);
     }
-    buf_append(buf, s.data + start, s.len - start);
     buf_add_char(buf, '"');
 }
 
@@ -288,6 +308,31 @@ void json_value_int(JsonWriter *w, int64_t v)
     buf_printf(w->buf, "%lld", (long long)v);
 }
 
+/* Numbers of at most three decimals, as shares and confidences are, without printf: dividing two integers gives the
+ * double next to the decimal number, which is what reading it back gives. False when @v is none of them. */
+static bool append_short_decimal(Buf *buf, double v)
+{
+    char text[16];
+    size_t at = sizeof(text);
+    int decimals = 3;
+
+    if (!(v >= 0 && v < 1e6) || signbit(v))
+        return false;
+    uint32_t thousandths = (uint32_t)rint(v * 1000), fraction = thousandths % 1000, whole = thousandths / 1000;
+    if (thousandths / 1000.0 != v)
+        return false;
+    for (; decimals > 1 && fraction % 10 == 0; decimals--)
+        fraction /= 10;
+    for (; decimals > 0; decimals--, fraction /= 10)
+        text[--at] = (char)('0' + fraction % 10);
+    text[--at] = '.';
+    do
+        text[--at] = (char)('0' + whole % 10);
+    while ((whole /= 10) > 0);
+    buf_append(buf, text + at, sizeof(text) - at);
+    return true;
+}
+
 void json_value_double(JsonWriter *w, double v)
 {
     char text[32];
@@ -297,6 +342,8 @@ void json_value_double(JsonWriter *w, double v)
         return;
     }
     value_begin(w);
+    if (append_short_decimal(w->buf, v))
+        return;
     for (int precision = 15; precision <= 17; precision++) { /* the shortest that reads back equal */
         snprintf(text, sizeof(text), "%.*g", precision, v);
         if (strtod(text, NULL) == v)
@@ -381,45 +428,4 @@ void json_value_object(JsonWriter *w, json_object *value)
         value_members(w, value);
         break;
     }
-}
-
-void json_put_str(JsonWriter *w, const char *key, Str s)
-{
-    json_key(w, key);
-    json_value_str(w, s);
-}
-
-void json_put_cstr(JsonWriter *w, const char *key, const char *s)
-{
-    json_put_str(w, key, str_from(s));
-}
-
-void json_put_int(JsonWriter *w, const char *key, int64_t v)
-{
-    json_key(w, key);
-    json_value_int(w, v);
-}
-
-void json_put_double(JsonWriter *w, const char *key, double v)
-{
-    json_key(w, key);
-    json_value_double(w, v);
-}
-
-void json_put_bool(JsonWriter *w, const char *key, bool v)
-{
-    json_key(w, key);
-    json_value_bool(w, v);
-}
-
-void json_put_time(JsonWriter *w, const char *key, int64_t us)
-{
-    json_key(w, key);
-    json_value_time(w, us);
-}
-
-void json_put_object(JsonWriter *w, const char *key, json_object *value)
-{
-    json_key(w, key);
-    json_value_object(w, value);
 }

@@ -40,7 +40,12 @@ void json_begin_object(JsonWriter *w);
 void json_end_object(JsonWriter *w);
 void json_begin_array(JsonWriter *w);
 void json_end_array(JsonWriter *w);
-void json_key(JsonWriter *w, const char *key);
+void json_key_str(JsonWriter *w, Str key);
+/* Inline, as are the functions that use it, because the compiler knows how long a literal is. */
+static inline void json_key(JsonWriter *w, const char *key)
+{
+    json_key_str(w, (Str){key, strlen(key)});
+}
 void json_value_str(JsonWriter *w, Str s); /* absent: null */
 void json_value_int(JsonWriter *w, int64_t v);
 void json_value_double(JsonWriter *w, double v);
@@ -51,13 +56,41 @@ void json_value_raw(JsonWriter *w, Str json);    /* already JSON */
 void json_value_object(JsonWriter *w, json_object *value);
 
 /* Key and value in one call. */
-void json_put_str(JsonWriter *w, const char *key, Str s);
-void json_put_cstr(JsonWriter *w, const char *key, const char *s);
-void json_put_int(JsonWriter *w, const char *key, int64_t v);
-void json_put_double(JsonWriter *w, const char *key, double v);
-void json_put_bool(JsonWriter *w, const char *key, bool v);
-void json_put_time(JsonWriter *w, const char *key, int64_t us);
-void json_put_object(JsonWriter *w, const char *key, json_object *value);
+static inline void json_put_str(JsonWriter *w, const char *key, Str s)
+{
+    json_key(w, key);
+    json_value_str(w, s);
+}
+static inline void json_put_cstr(JsonWriter *w, const char *key, const char *s)
+{
+    json_key(w, key);
+    json_value_str(w, str_from(s));
+}
+static inline void json_put_int(JsonWriter *w, const char *key, int64_t v)
+{
+    json_key(w, key);
+    json_value_int(w, v);
+}
+static inline void json_put_double(JsonWriter *w, const char *key, double v)
+{
+    json_key(w, key);
+    json_value_double(w, v);
+}
+static inline void json_put_bool(JsonWriter *w, const char *key, bool v)
+{
+    json_key(w, key);
+    json_value_bool(w, v);
+}
+static inline void json_put_time(JsonWriter *w, const char *key, int64_t us)
+{
+    json_key(w, key);
+    json_value_time(w, us);
+}
+static inline void json_put_object(JsonWriter *w, const char *key, json_object *value)
+{
+    json_key(w, key);
+    json_value_object(w, value);
+}
 
 /* @s as a JSON string literal with its quotes, repaired. */
 void json_append_string(Buf *buf, Str s);

@@ -79,6 +79,21 @@ static size_t clean_prefix_bytes(Str s)
     return i;
 }
 
+bool text_is_ascii(Str s)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101), highs = ones << 7;
+    uint64_t bad = 0, word;
+    size_t i = 0;
+
+    for (; i + sizeof(word) <= s.len; i += sizeof(word)) { /* v - 1 has its high bit when a byte is 0 or above 0x80 */
+        memcpy(&word, s.data + i, sizeof(word));
+        bad |= word | (word - ones);
+    }
+    for (; i < s.len; i++)
+        bad |= (uint8_t)s.data[i] | ((uint8_t)s.data[i] - UINT64_C(1));
+    return (bad & highs) == 0;
+}
+
 Str text_sanitize(Arena *arena, Str s)
 {
     size_t good = clean_prefix_bytes(s);
@@ -167,30 +182,6 @@ void buf_reserve(Buf *buf, size_t more)
     }
     buf->data = data;
     buf->cap = cap;
-}
-
-void buf_append(Buf *buf, const void *data, size_t len)
-{
-    buf_reserve(buf, len);
-    if (len)
-        memcpy(buf->data + buf->len, data, len);
-    buf->len += len;
-    buf->data[buf->len] = '\0';
-}
-
-void buf_add(Buf *buf, const char *cstr)
-{
-    buf_append(buf, cstr, strlen(cstr));
-}
-
-void buf_add_str(Buf *buf, Str s)
-{
-    buf_append(buf, s.data, s.len);
-}
-
-void buf_add_char(Buf *buf, char c)
-{
-    buf_append(buf, &c, 1);
 }
 
 void buf_printf(Buf *buf, const char *fmt, ...)

@@ -2,6 +2,8 @@
  * buffer, hex, base64, SHA-256, canonical addresses, and the nearest of several words for messages. */
 #pragma once
 
+#include <string.h>
+
 #include "arena.h"
 
 /* A borrowed run of bytes; not NUL-terminated. {NULL, 0} means absent, {"", 0} empty. */
@@ -30,6 +32,7 @@ char *str_cstr(Arena *arena, Str s); /* a NUL-terminated copy; an inner NUL ends
 /* @s with every invalid UTF-8 sequence and every NUL replaced by U+FFFD: what PostgreSQL accepts as text and jsonb.
  * Returns @s itself when nothing had to change, else a copy in @arena. */
 Str text_sanitize(Arena *arena, Str s);
+bool text_is_ascii(Str s); /* without NUL: such text needs no repair */
 /* Longest prefix of @s of at most @max_bytes that does not split a UTF-8 character. */
 Str text_clip(Str s, size_t max_bytes);
 /* The same counted in characters. */
@@ -45,10 +48,28 @@ typedef struct Buf {
 void buf_free(Buf *buf); /* usable with cleanup(buf_free) */
 void buf_clear(Buf *buf);
 void buf_reserve(Buf *buf, size_t more);
-void buf_append(Buf *buf, const void *data, size_t len);
-void buf_add(Buf *buf, const char *cstr);
-void buf_add_str(Buf *buf, Str s);
-void buf_add_char(Buf *buf, char c);
+/* Here, as they run for every few bytes of an event. */
+static inline void buf_append(Buf *buf, const void *data, size_t len)
+{
+    if (len >= buf->cap - buf->len)
+        buf_reserve(buf, len);
+    if (len)
+        memcpy(buf->data + buf->len, data, len);
+    buf->len += len;
+    buf->data[buf->len] = '\0';
+}
+static inline void buf_add(Buf *buf, const char *cstr)
+{
+    buf_append(buf, cstr, strlen(cstr));
+}
+static inline void buf_add_str(Buf *buf, Str s)
+{
+    buf_append(buf, s.data, s.len);
+}
+static inline void buf_add_char(Buf *buf, char c)
+{
+    buf_append(buf, &c, 1);
+}
 void buf_printf(Buf *buf, const char *fmt, ...) printf_like(2, 3);
 static inline Str buf_str(const Buf *buf)
 {

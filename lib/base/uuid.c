@@ -1,5 +1,8 @@
+/* SHA1_*() is deprecated in favour of EVP, which costs several times as much for names this short. */
+#define OPENSSL_API_COMPAT 0x10100000L
 #include "uuid.h"
 
+#include <openssl/sha.h>
 #include <string.h>
 #include <uuid/uuid.h>
 
@@ -20,8 +23,17 @@ const Uuid UUID_NS_IDENTITY = {
 
 Uuid uuid_v5(const Uuid *ns, Str name)
 {
+    uint8_t digest[SHA_DIGEST_LENGTH];
+    SHA_CTX sha;
     Uuid u;
-    uuid_generate_sha1(u.b, ns->b, name.data ? name.data : "", name.len);
+
+    SHA1_Init(&sha);
+    SHA1_Update(&sha, ns->b, sizeof(ns->b));
+    SHA1_Update(&sha, name.data ? name.data : "", name.len);
+    SHA1_Final(digest, &sha);
+    memcpy(u.b, digest, sizeof(u.b));
+    u.b[6] = (uint8_t)((u.b[6] & 0x0f) | 0x50); /* RFC 9562: version 5 */
+    u.b[8] = (uint8_t)((u.b[8] & 0x3f) | 0x80);
     return u;
 }
 

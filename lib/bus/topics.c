@@ -57,8 +57,8 @@ const BusTopic bus_topics[BUS_TOPIC_N] = {
 
 const BusTopic *bus_topic_find(Str name)
 {
-    for (size_t i = 0; i < ARRAY_SIZE(bus_topics); i++)
-        if (str_eq_cstr(name, bus_topics[i].name))
+    for (size_t i = 0; i < ARRAY_SIZE(bus_topics) && name.len; i++) /* asked for every event: one look rules most out */
+        if (bus_topics[i].name[0] == name.data[0] && str_eq_cstr(name, bus_topics[i].name))
             return &bus_topics[i];
     return NULL;
 }

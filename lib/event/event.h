@@ -77,6 +77,7 @@ typedef struct SessionEnded {
     size_t n_artifacts;
 } SessionEnded;
 
+/* *ret borrows from @arena alone: the payload may go. */
 EventReject session_ended_decode(Arena *arena, json_object *payload, SessionEnded *ret) must_check;
 /* Appends the payload as JSON with its id, time and version. The caller keeps it within LIMIT_EVENT_BYTES by giving
  * few enough commands: session_command_json_bytes() tells what one adds at the most. */
@@ -125,6 +126,7 @@ typedef struct EventTag {
     Uuid uuid;
     Str rule_id, tactic, technique_id, sub_technique_id; /* sub absent when none */
     double confidence;
+    Str json; /* what event_tag_encode() wrote, for a tag that goes into several events; else absent */
 } EventTag;
 
 typedef struct TagEvent {
@@ -136,6 +138,8 @@ typedef struct TagEvent {
     size_t n_tags;
 } TagEvent;
 
+/* Appends the object that stands for the tag among an event's `tags`. */
+void event_tag_encode(const EventTag *tag, Buf *out);
 Uuid ttp_tagged_id(const EventTag *tags, size_t n);
 void ttp_tagged_encode(const TagEvent *event, const Uuid *id, Buf *out);
 Uuid ttp_rule_fired_id(Str technique_id, const EventTag *tags, size_t n);

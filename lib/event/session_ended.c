@@ -9,20 +9,26 @@
 
 static const Str type_name = {"attacker.session.ended", sizeof("attacker.session.ended") - 1};
 
+/* A copy, so that the parsed payload, many small pieces of memory, can go at once. */
+static Str member(Arena *arena, json_object *obj, const char *key)
+{
+    return str_dup(arena, json_get_str(obj, key));
+}
+
 /* Contract ttp 1.4. The attacker's uuid is in canonical form, the others are as sent. */
 static Str session_source_id(Arena *arena, json_object *payload, const SessionEnded *event)
 {
     static const char *const before_uuid[] = {"source_id",     "session_id",    "token_id",
                                               "identity_uuid", "credential_id", NULL};
     static const char *const after_uuid[] = {"attacker_uuid", "uuid", NULL};
-    Str source = payload_first_id(payload, before_uuid);
+    Str source = str_dup(arena, payload_first_id(payload, before_uuid));
 
     if (!source.data && event->has_attacker_uuid) {
         char *text = arena_alloc(arena, UUID_TEXT_BYTES);
         uuid_format(text, &event->attacker_uuid);
         source = str_from(text);
     }
-    return source.data ? source : payload_first_id(payload, after_uuid);
+    return source.data ? source : str_dup(arena, payload_first_id(payload, after_uuid));
 }
 
 Str event_command_source_id(Arena *arena, Str source, size_t index)
@@ -70,19 +76,20 @@ static bool decode_command(Arena *arena, json_object *element, size_t index, con
     EventCommand c = {.index = index, .decky_id = event->decky_id, .ts_us = TIME_NONE};
 
     if (json_object_is_type(element, json_type_string)) {
-        c.text = json_str(element);
+        c.text = str_dup(arena, json_str(element));
     } else {
         if (!json_object_is_type(element, json_type_object) || !command_text(element, &c.text))
             return false;
-        c.source_id = payload_first_id(element, id_keys);
+        c.text = str_dup(arena, c.text);
+        c.source_id = str_dup(arena, payload_first_id(element, id_keys));
         Str decky = json_get_str(element, "decky_id");
         if (decky.len)
-            c.decky_id = decky;
+            c.decky_id = str_dup(arena, decky);
         c.ts_us = payload_time(element, "ts");
-        c.uid = json_get_str(element, "uid");
-        c.user = json_get_str(element, "user");
-        c.src = json_get_str(element, "src");
-        c.pwd = json_get_str(element, "pwd");
+        c.uid = member(arena, element, "uid");
+        c.user = member(arena, element, "user");
+        c.src = member(arena, element, "src");
+        c.pwd = member(arena, element, "pwd");
         (void)json_get_bool(element, "errored", &c.errored);
     }
     if (!c.source_id.data && event->source_id.data)
@@ -115,10 +122,11 @@ static void decode_artifacts(Arena *arena, json_object *payload, SessionEnded *e
     event->artifacts = arena_calloc(arena, n, sizeof(*event->artifacts));
     for (size_t i = 0; i < n; i++) {
         json_object *element = json_object_array_get_idx(array, i);
-        Str sha256 = json_get_str(element, "sha256");
+        Str sha256 = member(arena, element, "sha256");
         if (sha256.len)
-            event->artifacts[event->n_artifacts++] = (EventArtifact){
-                .sha256 = sha256, .url = json_get_str(element, "url"), .orig_path = json_get_str(element, "orig_path")};
+            event->artifacts[event->n_artifacts++] = (EventArtifact){.sha256 = sha256,
+                                                                     .url = member(arena, element, "url"),
+                                                                     .orig_path = member(arena, element, "orig_path")};
     }
 }
 
@@ -128,19 +136,19 @@ static int64_t count_or_none(json_object *obj, const char *key)
     return json_get_int(obj, key, &v) && v >= 0 ? v : -1;
 }
 
-static void decode_extras(json_object *payload, SessionEnded *event)
+static void decode_extras(Arena *arena, json_object *payload, SessionEnded *event)
 {
     json_object *login = json_get_object(payload, "login"), *client = json_get_object(payload, "client");
 
-    event->schema = json_get_str(payload, "schema");
-    event->protocol = json_get_str(payload, "protocol");
-    event->ended_reason = json_get_str(payload, "ended_reason");
-    event->login_username = json_get_str(login, "username");
-    event->login_outcome = json_get_str(login, "outcome");
+    event->schema = member(arena, payload, "schema");
+    event->protocol = member(arena, payload, "protocol");
+    event->ended_reason = member(arena, payload, "ended_reason");
+    event->login_username = member(arena, login, "username");
+    event->login_outcome = member(arena, login, "outcome");
     event->login_attempts = count_or_none(login, "attempts");
     event->login_at_us = payload_time(login, "at");
-    event->client_version = json_get_str(client, "version");
-    event->client_hassh = json_get_str(client, "hassh");
+    event->client_version = member(arena, client, "version");
+    event->client_hassh = member(arena, client, "hassh");
     event->src_port = count_or_none(payload, "src_port");
     event->request_count = count_or_none(payload, "request_count");
 }
@@ -165,17 +173,17 @@ EventReject session_ended_decode(Arena *arena, json_object *payload, SessionEnde
     e.has_attacker_uuid = payload_uuid(payload, "attacker_uuid", &e.attacker_uuid);
     if (!e.attacker_ip[0] && !e.has_attacker_uuid)
         return EVENT_NO_ANCHOR;
-    e.session_id = payload_id_text(json_member(payload, "session_id"));
+    e.session_id = str_dup(arena, payload_id_text(json_member(payload, "session_id")));
     e.source_id = session_source_id(arena, payload, &e);
-    e.decky_id = payload_id_text(json_member(payload, "decky_id"));
-    e.service = json_get_str(payload, "service");
+    e.decky_id = str_dup(arena, payload_id_text(json_member(payload, "decky_id")));
+    e.service = member(arena, payload, "service");
     e.started_at_us = payload_time(payload, "started_at");
     e.ended_at_us = payload_time(payload, "ended_at");
     if (!json_get_double(payload, "duration_s", &e.duration_s) || e.duration_s < 0)
         e.duration_s = 0;
-    e.shard_path = json_get_str(payload, "shard_path");
+    e.shard_path = member(arena, payload, "shard_path");
     decode_part(payload, &e);
-    decode_extras(payload, &e);
+    decode_extras(arena, payload, &e);
     decode_artifacts(arena, payload, &e);
     decode_commands(arena, payload, &e);
     *ret = e;

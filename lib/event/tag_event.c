@@ -68,21 +68,32 @@ static void put_tag_uuids(JsonWriter *w, const TagEvent *e)
     json_end_array(w);
 }
 
+static void put_tag(JsonWriter *w, const EventTag *tag)
+{
+    json_begin_object(w);
+    payload_put_uuid(w, "tag_uuid", &tag->uuid);
+    json_put_str(w, "rule_id", tag->rule_id);
+    json_put_str(w, "tactic", tag->tactic);
+    json_put_str(w, "technique_id", tag->technique_id);
+    payload_put_optional(w, "sub_technique_id", tag->sub_technique_id);
+    json_put_double(w, "confidence", tag->confidence);
+    json_end_object(w);
+}
+
+void event_tag_encode(const EventTag *tag, Buf *out)
+{
+    put_tag(&(JsonWriter){.buf = out}, tag);
+}
+
 static void put_tags(JsonWriter *w, const TagEvent *e)
 {
     json_key(w, "tags");
     json_begin_array(w);
-    for (size_t i = 0; i < e->n_tags; i++) {
-        const EventTag *tag = &e->tags[i];
-        json_begin_object(w);
-        payload_put_uuid(w, "tag_uuid", &tag->uuid);
-        json_put_str(w, "rule_id", tag->rule_id);
-        json_put_str(w, "tactic", tag->tactic);
-        json_put_str(w, "technique_id", tag->technique_id);
-        payload_put_optional(w, "sub_technique_id", tag->sub_technique_id);
-        json_put_double(w, "confidence", tag->confidence);
-        json_end_object(w);
-    }
+    for (size_t i = 0; i < e->n_tags; i++)
+        if (e->tags[i].json.data)
+            json_value_raw(w, e->tags[i].json);
+        else
+            put_tag(w, &e->tags[i]);
     json_end_array(w);
 }
 

@@ -126,6 +126,59 @@ Test(json, doubles_come_back_equal)
     }
 }
 
+Test(json, doubles_are_as_short_as_they_can_be)
+{
+    static const struct {
+        double v;
+        const char *text;
+    } rows[] = {{0, "0.0"},
+                {0.85, "0.85"},
+                {0.5, "0.5"},
+                {0.123, "0.123"},
+                {0.001, "0.001"},
+                {0.1234, "0.1234"},
+                {2, "2.0"},
+                {100, "100.0"},
+                {-0.0, "-0.0"},
+                {-1.5, "-1.5"},
+                {10.05, "10.05"},
+                {1e6, "1000000.0"},
+                {999999.999, "999999.999"},
+                {0.0005, "0.0005"},
+                {1e-7, "1e-07"},
+                {0.1 + 0.2, "0.30000000000000004"}};
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        cleanup(buf_free) Buf out = {0};
+        JsonWriter w = {.buf = &out};
+        json_value_double(&w, rows[i].v);
+        cr_assert_str_eq(out.data, rows[i].text);
+    }
+}
+
+/* Plain text is looked at eight bytes at a time: what is special must be seen at each place. */
+Test(json, special_bytes_are_seen_wherever_they_stand)
+{
+    static const char specials[] = "\"\\\n\x1f\x7f\0\xff'";
+    for (size_t len = 1; len <= 20; len++)
+        for (size_t at = 0; at < len; at++)
+            for (size_t k = 0; k < sizeof(specials) - 1; k++) {
+                char text[20];
+                cleanup(buf_free) Buf out = {0};
+                memset(text, 'N', len);
+                text[at] = specials[k];
+                json_append_string(&out, (Str){text, len});
+                cleanup(json_putp) json_object *back = json_parse(buf_str(&out));
+                cr_assert_not_null(back, "%s", out.data);
+                bool repaired = specials[k] == '\0' || specials[k] == '\xff';
+                Str s = json_str(back);
+                cr_assert_eq(s.len, len + (repaired ? 2 : 0), "%s", out.data);
+                cr_assert(repaired || memcmp(s.data, text, len) == 0, "%s", out.data);
+                cr_assert(!repaired || memcmp(s.data + at, "\xef\xbf\xbd", 3) == 0, "%s", out.data);
+                buf_add(&out, at % 2 ? " 'x'" : " NaN"); /* outside of the string it is seen */
+                cr_assert_null(json_parse(buf_str(&out)), "%s", out.data);
+            }
+}
+
 Test(json, strings_are_escaped_and_repaired)
 {
     static const struct {

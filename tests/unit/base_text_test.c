@@ -72,6 +72,21 @@ Test(text, sanitize_repairs_what_postgresql_refuses, .init = start, .fini = stop
     cr_assert_null(text_sanitize(arena, (Str){0}).data);
 }
 
+Test(text, ascii_is_told_at_each_place)
+{
+    static const char bytes[] = "\x01 ~\x7f\0\x80\x81\xff"; /* the first four are plain */
+    cr_assert(text_is_ascii((Str){0}));
+    for (size_t len = 1; len <= 20; len++)
+        for (size_t at = 0; at < len; at++)
+            for (size_t k = 0; k < sizeof(bytes) - 1; k++) {
+                char text[20];
+                memset(text, 'a', len);
+                text[at] = bytes[k];
+                cr_assert_eq(text_is_ascii((Str){text, len}), k < 4, "byte %02x at %zu of %zu", (uint8_t)bytes[k], at,
+                             len);
+            }
+}
+
 Test(text, clip_never_splits_a_character)
 {
     Str s = STR("a\xe2\x82\xac"

@@ -85,6 +85,12 @@ Test(time, formats_six_digits_and_comes_back)
         cr_assert_eq(time_parse(str_from(text), &us, NULL), 0, "%s", text);
         cr_assert_eq(us, rows[i], "%s", text);
     }
+    for (int64_t day = 0; day < 2932897; day += 3) { /* up to the year 9999 */
+        int64_t us = day * 86400 * US_PER_S + day % 86400 * US_PER_S + day % US_PER_S, back;
+        time_format(text, us);
+        cr_assert_eq(time_parse(str_from(text), &back, NULL), 0, "%s", text);
+        cr_assert_eq(back, us, "%s", text);
+    }
     time_format(text, 1778401501004512);
     cr_assert_str_eq(text, "2026-05-10T08:25:01.004512Z");
     time_format(text, -1);
