@@ -26,12 +26,11 @@ static void put_double(Buf *buf, double v)
 
 static void put_text(Buf *buf, Str s)
 {
-    for (size_t i = 0; i < s.len; i++) {
-        if ((uint8_t)s.data[i] >= 0x80 || s.data[i] == '\0') {
-            cleanup(arena_freep) Arena *scratch = arena_new();
-            buf_add_str(buf, text_sanitize(scratch, s));
-            return;
-        }
+    cleanup(arena_freep) Arena *scratch = NULL;
+
+    if (!text_is_ascii(s)) {
+        scratch = arena_new();
+        s = text_sanitize(scratch, s);
     }
     buf_add_str(buf, s);
 }
@@ -177,93 +176,140 @@ static void array_finish(ArgArray *a)
         a->buf.len = 12;
 }
 
-static void element(ArgArray *a, const void *data, size_t len)
+/* Elements of an array and columns of a COPY row have the same form: a length, -1 for NULL, and so many bytes. */
+
+static void put_field(Buf *buf, const void *data, size_t len)
 {
-    put32(&a->buf, (uint32_t)len);
-    buf_append(&a->buf, data, len);
-    a->n++;
+    put32(buf, (uint32_t)len);
+    buf_append(buf, data, len);
 }
 
-/* An element whose length is known only after it was written. */
-static void element_from(ArgArray *a, void (*put)(Buf *, Str), Str s)
+static void put_null(Buf *buf)
+{
+    put32(buf, UINT32_MAX);
+}
+
+/* A field whose length is known only after it was written. */
+static void put_field_from(Buf *buf, void (*put)(Buf *, Str), Str s)
 {
     if (!s.data) {
-        array_null(a);
+        put_null(buf);
         return;
     }
-    size_t at = a->buf.len;
-    put32(&a->buf, 0);
-    put(&a->buf, s);
-    uint32_t len = __builtin_bswap32((uint32_t)(a->buf.len - at - 4));
-    memcpy(a->buf.data + at, &len, sizeof(len));
+    size_t at = buf->len;
+    put32(buf, 0);
+    put(buf, s);
+    uint32_t len = __builtin_bswap32((uint32_t)(buf->len - at - 4));
+    memcpy(buf->data + at, &len, sizeof(len));
+}
+
+static void put_field64(Buf *buf, uint64_t v)
+{
+    uint64_t be = __builtin_bswap64(v);
+    put_field(buf, &be, sizeof(be));
+}
+
+void copy_row(Buf *row, int n_columns)
+{
+    uint16_t be = __builtin_bswap16((uint16_t)n_columns);
+    buf_append(row, &be, sizeof(be));
+}
+
+void copy_str(Buf *row, Str s)
+{
+    put_field_from(row, put_text, s);
+}
+
+void copy_json(Buf *row, Str json)
+{
+    put_field_from(row, put_json, json);
+}
+
+void copy_uuid(Buf *row, const Uuid *u)
+{
+    if (!u)
+        put_null(row);
+    else
+        put_field(row, u->b, sizeof(u->b));
+}
+
+void copy_int4(Buf *row, int32_t v)
+{
+    uint32_t be = __builtin_bswap32((uint32_t)v);
+    put_field(row, &be, sizeof(be));
+}
+
+void copy_float8(Buf *row, double v)
+{
+    uint64_t bits;
+    memcpy(&bits, &v, sizeof(bits));
+    put_field64(row, bits);
+}
+
+void copy_time(Buf *row, int64_t us)
+{
+    if (us == TIME_NONE)
+        put_null(row);
+    else
+        put_field64(row, (uint64_t)(us - PG_EPOCH_US));
+}
+
+/* One element more; where it is written. */
+static Buf *element(ArgArray *a, bool is_null)
+{
     a->n++;
+    a->n_null += is_null;
+    return &a->buf;
 }
 
 void array_null(ArgArray *a)
 {
-    put32(&a->buf, UINT32_MAX);
-    a->n++;
-    a->n_null++;
+    put_null(element(a, true));
 }
 
 void array_str(ArgArray *a, Str s)
 {
-    element_from(a, put_text, s);
+    copy_str(element(a, !s.data), s);
 }
 
 void array_json(ArgArray *a, Str json)
 {
-    element_from(a, put_json, json);
+    copy_json(element(a, !json.data), json);
 }
 
 void array_bytes(ArgArray *a, Str bytes)
 {
-    element_from(a, buf_add_str, bytes);
+    put_field_from(element(a, !bytes.data), buf_add_str, bytes);
 }
 
 void array_uuid(ArgArray *a, const Uuid *u)
 {
-    if (!u)
-        array_null(a);
-    else
-        element(a, u->b, sizeof(u->b));
-}
-
-static void element64(ArgArray *a, uint64_t v)
-{
-    uint64_t be = __builtin_bswap64(v);
-    element(a, &be, sizeof(be));
+    copy_uuid(element(a, !u), u);
 }
 
 void array_int8(ArgArray *a, int64_t v)
 {
-    element64(a, (uint64_t)v);
+    put_field64(element(a, false), (uint64_t)v);
 }
 
 void array_int4(ArgArray *a, int32_t v)
 {
-    uint32_t be = __builtin_bswap32((uint32_t)v);
-    element(a, &be, sizeof(be));
+    copy_int4(element(a, false), v);
 }
 
 void array_float8(ArgArray *a, double v)
 {
-    uint64_t bits;
-    memcpy(&bits, &v, sizeof(bits));
-    element64(a, bits);
+    copy_float8(element(a, false), v);
 }
 
 void array_bool(ArgArray *a, bool v)
 {
-    element(a, &(char){v}, 1);
+    put_field(element(a, false), &(char){v}, 1);
 }
 
 void array_time(ArgArray *a, int64_t us)
 {
-    if (us == TIME_NONE)
-        array_null(a);
-    else
-        element64(a, (uint64_t)(us - PG_EPOCH_US));
+    copy_time(element(a, us == TIME_NONE), us);
 }
 
 void array_number(ArgArray *a, int64_t v)

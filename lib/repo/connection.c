@@ -10,7 +10,7 @@
 #include "base/table.h"
 #include "pg.h"
 
-enum { CONNECT_TIMEOUT_S = 5, IDLE_POLL_MS = 5, TRANSACTION_TRIES = 4 };
+enum { CONNECT_TIMEOUT_S = 5, IDLE_POLL_MS = 5, TRANSACTION_TRIES = 4, COPY_CHUNK_BYTES = 32 * 1024 };
 
 typedef struct Prepared {
     const Statement *statement; /* key */
@@ -194,21 +194,32 @@ static int wait_socket(Repo *repo, short events, int timeout_ms)
     return n < 0 && errno != EINTR ? -errno : 0;
 }
 
-/* Sends what is queued, then waits for a result, doing the caller's idle work meanwhile. False: connection lost. */
-static bool await_result(Repo *repo)
+/* Waits for the server, doing the caller's idle work meanwhile. False: connection lost. */
+static bool wait_server(Repo *repo, short events)
+{
+    bool more = repo->idle && repo->idle(repo->idle_arg);
+    int timeout_ms = more ? 0 : repo->idle ? IDLE_POLL_MS : -1;
+    return wait_socket(repo, events, timeout_ms) == 0 && PQconsumeInput(repo->conn);
+}
+
+/* Sends what is queued. False: connection lost. */
+static bool send_queued(Repo *repo)
 {
     int unsent;
-    while ((unsent = PQflush(repo->conn)) > 0) {
-        if (wait_socket(repo, POLLIN | POLLOUT, -1) < 0 || !PQconsumeInput(repo->conn))
+    while ((unsent = PQflush(repo->conn)) > 0)
+        if (!wait_server(repo, POLLIN | POLLOUT))
             return false;
-    }
-    if (unsent < 0)
+    return unsent == 0;
+}
+
+/* Sends what is queued, then waits for a result. False: connection lost. */
+static bool await_result(Repo *repo)
+{
+    if (!send_queued(repo))
         return false;
-    while (PQisBusy(repo->conn)) {
-        bool more = repo->idle && repo->idle(repo->idle_arg);
-        if (wait_socket(repo, POLLIN, more ? 0 : repo->idle ? IDLE_POLL_MS : -1) < 0 || !PQconsumeInput(repo->conn))
+    while (PQisBusy(repo->conn))
+        if (!wait_server(repo, POLLIN))
             return false;
-    }
     return true;
 }
 
@@ -396,6 +407,45 @@ int repo_each(Repo *repo, const Statement *s, Args *args, int (*fn)(void *arg, c
             cancel(repo);
     }
     return fail_result(repo, s->name, NULL);
+}
+
+/* Binary COPY begins with a signature, 32 bits of flags and 32 of the length of an extension, and ends with a field
+ * count of -1 (PostgreSQL manual, COPY). */
+static const char copy_head[] = "PGCOPY\n\377\r\n\0\0\0\0\0\0\0\0\0", copy_tail[] = "\377\377";
+
+/* Rows go out while the server stores the earlier ones; what it has to say of them comes at the end. */
+static bool send_rows(Repo *repo, bool (*next)(void *arg, Buf *out), void *arg)
+{
+    cleanup(buf_free) Buf buf = {0};
+    bool more = true;
+
+    buf_append(&buf, copy_head, sizeof(copy_head) - 1);
+    while (more) {
+        while (more && buf.len < COPY_CHUNK_BYTES)
+            more = next(arg, &buf);
+        if (!more)
+            buf_append(&buf, copy_tail, sizeof(copy_tail) - 1);
+        if (PQputCopyData(repo->conn, buf.data, (int)buf.len) != 1 || !send_queued(repo))
+            return false;
+        buf_clear(&buf);
+    }
+    return PQputCopyEnd(repo->conn, NULL) == 1;
+}
+
+int repo_copy(Repo *repo, const Statement *s, bool (*next)(void *arg, Buf *out), void *arg)
+{
+    if (!repo_is_connected(repo))
+        return repo_fail(repo, REPO_E_RETRY, s->name, "not connected to the database");
+    if (!PQsendQuery(repo->conn, s->sql) || !await_result(repo))
+        return fail_result(repo, s->name, NULL);
+    cleanup(pgresult_freep) PGresult *begun = PQgetResult(repo->conn);
+    if (PQresultStatus(begun) == PGRES_COPY_IN) {
+        if (!send_rows(repo, next, arg))
+            return fail_result(repo, s->name, NULL);
+        PQclear(TAKE_PTR(begun));
+    }
+    cleanup(pgresult_freep) PGresult *rest = take_result(repo); /* also drains what follows a refusal to begin */
+    return check_result(repo, s->name, SHAPE_NONE, begun ? begun : rest);
 }
 
 int repo_run(Repo *repo, const Statement *s, Args *args, int64_t *ret_affected)

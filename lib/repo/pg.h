@@ -81,6 +81,15 @@ void array_json(ArgArray *a, Str json);
 void array_number(ArgArray *a, int64_t v);    /* bigint[]; NUMBER_NONE: NULL */
 void array_tristate(ArgArray *a, Tristate v); /* boolean[]; TRI_UNKNOWN: NULL */
 void array_null(ArgArray *a);
+/* --- rows for repo_copy() --- */
+void copy_row(Buf *row, int n_columns); /* first of all */
+void copy_str(Buf *row, Str s);         /* absent: NULL; repaired */
+void copy_uuid(Buf *row, const Uuid *u);
+void copy_int4(Buf *row, int32_t v);
+void copy_float8(Buf *row, double v);
+void copy_time(Buf *row, int64_t us);
+void copy_json(Buf *row, Str json);
+
 /* libpq's parallel arrays for the parameters; they point into @args. */
 void args_bind(Args *args, const char **values, int *lengths, int *formats);
 
@@ -89,6 +98,9 @@ void args_bind(Args *args, const char **values, int *lengths, int *formats);
 int repo_exec(Repo *repo, const Statement *s, Args *args, PGresult **ret_result) must_check;
 /* The same without rows: *ret_affected (may be NULL) is the number of rows changed. */
 int repo_run(Repo *repo, const Statement *s, Args *args, int64_t *ret_affected) must_check;
+/* COPY … FROM STDIN (FORMAT binary), nothing but @s->sql of @s counts: @next appends one row, copy_row() and a copy_*()
+ * for each column, and returns false when it has no more. */
+int repo_copy(Repo *repo, const Statement *s, bool (*next)(void *arg, Buf *out), void *arg) must_check;
 /* Hands the rows to @fn one by one (row 0 of @row), in constant memory. A result other than 0 cancels the statement and
  * is returned. @fn must not use @repo. */
 int repo_each(Repo *repo, const Statement *s, Args *args, int (*fn)(void *arg, const PGresult *row),

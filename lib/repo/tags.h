@@ -18,13 +18,15 @@ typedef struct TagRow {
     Str evidence; /* JSON object */
     Str attack_release, mitre_url;
     int64_t observed_at_us; /* TIME_NONE: NULL */
+    bool maybe_stored;      /* the caller has a reason to think so; a wrong guess costs time only */
 } TagRow;
 
-/* Insert tags in one round trip, skipping those already stored; the first write wins.
+/* Insert tags, skipping those already stored; the first write wins. Within a transaction.
  *
  * @rows   borrowed, any order, ids distinct within the call
  * @is_new n flags: this row did not exist before
  *
- * Rows are written in id order, so that two writers never deadlock. REPO_E_FK when an attacker vanished meanwhile:
+ * Rows are written in id order, first those that are new as far as the caller knows, then the others, so that two writers
+ * never deadlock. REPO_E_FK when an attacker vanished meanwhile:
  * roll back and resolve again. REPO_E_REJECTED when a row breaks a check. */
 int tags_insert(Repo *repo, const TagRow *rows, size_t n, bool *is_new) must_check;
