@@ -65,6 +65,8 @@ struct Worker {
     int64_t next_join_us;       /* when the next one is, whatever became of the one before */
     Outbox *outbox;
     Arena *scratch;
+    bool (*meanwhile)(void *arg); /* worker_meanwhile() */
+    void *meanwhile_arg;
     Leader *leader;
     Http *http;
     Partition *partitions;

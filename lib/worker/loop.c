@@ -131,6 +131,12 @@ static void tick_watchdog(Worker *w)
     }
 }
 
+/* The next transaction begins at once, and gives time to publish what the last one left while PostgreSQL works. */
+static bool is_next_ready(const Worker *w)
+{
+    return batch_is_full(w->filling) && !w->holding && !w->paused && !worker_stopping(w);
+}
+
 /* What must go on whatever happens: signals, the watchdog, deliveries, watched descriptors. */
 void loop_serve(Worker *w, int timeout_ms)
 {
@@ -152,7 +158,7 @@ void loop_serve(Worker *w, int timeout_ms)
     for (size_t i = 0; i < n_watches; i++)
         if (fds[n + i].revents && is_watched(w, &watches[i]))
             watches[i].fn(w, watches[i].fd, fds[n + i].revents, watches[i].arg);
-    if (w->outbox)
+    if (w->outbox && !is_next_ready(w))
         outbox_poll(w->outbox, 0);
 }
 
@@ -233,19 +239,31 @@ static bool stay_alive_while_waiting(void *arg)
     return false;
 }
 
-/* While PostgreSQL works on a batch, the next one is filled. */
-static bool fill_while_waiting(void *arg)
+static bool may_fill(const Worker *w)
+{
+    return !w->holding && !w->paused && !worker_stopping(w) && w->n_topics && !batch_is_full(w->filling) &&
+           !intake_rebalancing(w);
+}
+
+/* While PostgreSQL works on a batch: what apply() has left to do, then the next batch is filled, then the events of the
+ * last one are published; a little of it in each call. */
+static bool work_while_waiting(void *arg)
 {
     Worker *w = arg;
-    bool more = false;
 
-    if (!w->holding && !w->paused && !worker_stopping(w) && w->n_topics && !intake_rebalancing(w))
-        more = fill_one_aside(w);
-    if (!more) {
-        stay_alive(w);
-        outbox_poll(w->outbox, 0);
-    }
-    return more;
+    if (w->meanwhile && w->meanwhile(w->meanwhile_arg))
+        return true;
+    w->meanwhile = NULL;
+    if (may_fill(w) && fill_one_aside(w))
+        return true;
+    stay_alive(w);
+    return outbox_step(w->outbox);
+}
+
+void worker_meanwhile(Worker *w, bool (*step)(void *arg), void *arg)
+{
+    w->meanwhile = step;
+    w->meanwhile_arg = arg;
 }
 
 static int commit_filled(Worker *w)
@@ -255,7 +273,7 @@ static int commit_filled(Worker *w)
     intake_next(w); /* one busy topic must not keep the others waiting */
     w->filling = w->applying;
     w->applying = b;
-    repo_set_idle(w->repo, fill_while_waiting, w);
+    repo_set_idle(w->repo, work_while_waiting, w);
     int64_t start_us = clock_monotonic_us();
     int r = batch_commit(w, b);
     w->busy_until_us = clock_monotonic_us();
@@ -362,7 +380,7 @@ static int tick_outbox(Worker *w)
 {
     int64_t age_ms = w->config.solo ? 0 : RELAY_AGE_MS; /* alone: what is there and not ours was left behind */
     size_t damaged = outbox_damaged_rows(w->outbox);
-    int r = outbox_tick(w->outbox, w->repo, age_ms);
+    int r = (is_next_ready(w) ? outbox_upkeep : outbox_tick)(w->outbox, w->repo, age_ms);
     if (outbox_damaged_rows(w->outbox) > damaged)
         log_err("outbox_damaged",
                 "%zu rows of event_outbox of group %s are damaged and stay unpublished: look at them, then delete them",

@@ -1,6 +1,7 @@
 #include "outbox.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 
 #include "base/limits.h"
@@ -12,6 +13,7 @@ enum {
     RELAY_EVERY_US = 1000000,
     RELAY_ROWS = 16,
     RELAY_TIMEOUT_MS = 5000,
+    STEP_EVENTS = 16, /* some 0.1 ms */
     DAMAGED_MAX = 256
 };
 
@@ -240,6 +242,8 @@ static Pack *open_pack(Outbox *o, size_t more_bytes)
     Pack *p = calloc(1, sizeof(*p));
     if (!p)
         abort();
+    if (last) /* many events: this pack will be as large as the last one */
+        buf_reserve(&p->bytes, LIMIT_OUTBOX_ROW_BYTES);
     *o->collected_end = p;
     o->collected_end = &p->next;
     return p;
@@ -312,17 +316,18 @@ static bool send_event(Outbox *o, Pack *p, const PackedEvent *event)
     return r >= 0;
 }
 
-/* Hand on what of a pack is not handed over yet; true when that is all of it. */
-static bool publish(Outbox *o, Pack *p)
+/* Hand on what of a pack is not handed over yet, at most *max events; true when that is all of it. */
+static bool publish(Outbox *o, Pack *p, int *max)
 {
     PackedEvent event;
     size_t next = p->at;
     int more;
 
     while ((more = outbox_unpack(buf_str(&p->bytes), &next, &event)) > 0) {
-        if (!send_event(o, p, &event) && !o->broken)
+        if (*max == 0 || (!send_event(o, p, &event) && !o->broken))
             return false;
         p->at = next;
+        --*max;
     }
     p->damaged = more < 0;
     p->failed |= p->damaged;
@@ -332,11 +337,16 @@ static bool publish(Outbox *o, Pack *p)
 }
 
 /* In order: a pack that has to wait holds back the ones behind it, so that no key is overtaken. */
-static void publish_flying(Outbox *o)
+static void publish_flying(Outbox *o, int *max)
 {
     for (Pack *p = o->flying; p; p = p->next)
-        if (!p->sent && !publish(o, p))
+        if (!p->sent && !publish(o, p, max))
             return;
+}
+
+static void publish_all(Outbox *o)
+{
+    publish_flying(o, &(int){INT_MAX});
 }
 
 void outbox_set_gate(Outbox *o, OutboxGate gate, void *arg)
@@ -345,8 +355,9 @@ void outbox_set_gate(Outbox *o, OutboxGate gate, void *arg)
     o->gate_arg = arg;
 }
 
-void outbox_committed(Outbox *o)
+void outbox_release(Outbox *o)
 {
+    publish_all(o); /* what an earlier transaction left: at most one is ever behind */
     o->n_acked -= o->n_deleting;
     if (o->n_acked > 0)
         memmove(o->acked, o->acked + o->n_deleting, o->n_acked * sizeof(*o->acked));
@@ -365,14 +376,31 @@ void outbox_committed(Outbox *o)
         o->flying_bytes += p->size_bytes;
     }
     o->collected_end = &o->collected;
+}
+
+void outbox_committed(Outbox *o)
+{
+    outbox_release(o);
     outbox_poll(o, 0);
 }
 
 void outbox_poll(Outbox *o, int timeout_ms)
 {
-    publish_flying(o);
+    publish_all(o);
     bus_producer_poll(o->producer, timeout_ms);
     settle(o);
+}
+
+bool outbox_step(Outbox *o)
+{
+    int max = STEP_EVENTS;
+
+    publish_flying(o, &max);
+    if (max == 0)
+        return true;
+    bus_producer_poll(o->producer, 0);
+    settle(o);
+    return false;
 }
 
 static int delete_acked(Repo *repo, void *arg)
@@ -434,7 +462,7 @@ static int relay_row(Outbox *o, const OutboxRow *row, bool *ret_through, bool *r
     int r = 0;
 
     buf_append(&pack.bytes, row->events.data, row->events.len);
-    (void)publish(o, &pack); /* what the gate holds back leaves the row for later */
+    (void)publish(o, &pack, &(int){INT_MAX}); /* what the gate holds back leaves the row for later */
     if (bus_producer_flush(o->producer, RELAY_TIMEOUT_MS) != 0 && pack.outstanding > 0)
         r = reopen(o); /* its delivery calls must not outlive the pack */
     *ret_through = pack.sent && !pack.failed;
@@ -482,10 +510,15 @@ static int relay_left_behind(Outbox *o, Repo *repo, int64_t relay_age_ms)
 
 int outbox_tick(Outbox *o, Repo *repo, int64_t relay_age_ms)
 {
+    outbox_poll(o, 0);
+    return outbox_upkeep(o, repo, relay_age_ms);
+}
+
+int outbox_upkeep(Outbox *o, Repo *repo, int64_t relay_age_ms)
+{
     int64_t now_us = clock_monotonic_us();
     int r = 0;
 
-    outbox_poll(o, 0);
     if (o->broken)
         r = reopen(o);
     if (r == 0 && o->n_acked && now_us - o->oldest_acked_us >= DELETE_AFTER_US)

@@ -37,13 +37,19 @@ size_t outbox_collected(const Outbox *o);
 int outbox_write(Outbox *o, Repo *repo) must_check;
 /* After COMMIT: publish from memory. Never waits for the broker. */
 void outbox_committed(Outbox *o);
+/* The same without publishing yet: outbox_poll(), outbox_step(), outbox_tick() or the next release do that. */
+void outbox_release(Outbox *o);
 
 /* --- between transactions --- */
-/* Serve deliveries; delete acknowledged rows that have waited 1 s; once a second relay rows older than
+/* Publish and serve deliveries; delete acknowledged rows that have waited 1 s; once a second relay rows older than
  * @relay_age_ms. A REPO_E_* outcome of the database. */
 int outbox_tick(Outbox *o, Repo *repo, int64_t relay_age_ms) must_check;
-/* Deliveries only; no database. */
+/* The same without publishing: for a caller that publishes by outbox_step(). */
+int outbox_upkeep(Outbox *o, Repo *repo, int64_t relay_age_ms) must_check;
+/* Publish and serve deliveries; no database. */
 void outbox_poll(Outbox *o, int timeout_ms);
+/* The same a little at a time, while something else is waited for: true when there is more to be done at once. */
+bool outbox_step(Outbox *o);
 /* Nothing published is waiting for its acknowledgement or deletion in this process. */
 bool outbox_is_settled(const Outbox *o);
 /* Rows that the relay came across and that are no packs: they stay, and it goes round them. */

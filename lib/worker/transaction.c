@@ -77,6 +77,7 @@ static int write_all(Worker *w, Batch *b, const PositionAdvance *advances, size_
         b->events[i].state = b->events[i].prepared_state;
     if (r == 0 && any_live(b))
         r = w->spec->apply(w, b);
+    worker_meanwhile(w, NULL, NULL);
     r = r ? r : kept_write(w, b);
     r = r ? r : outbox_write(w->outbox, w->repo);
     if (r == 0 && n_advances)
@@ -124,7 +125,7 @@ static int attempt(Worker *w, Batch *b)
         for (size_t k = 0; k < w->n_partitions; k++)
             if (w->partitions[k].full_name == advances[i].topic && w->partitions[k].partition == advances[i].partition)
                 w->partitions[k].next_offset = advances[i].to_offset;
-    outbox_committed(w->outbox);
+    outbox_release(w->outbox);
     breaker_note(w, b);
     metric_add(&worker_metrics.batches, 1);
     metric_observe(&worker_metrics.transaction_seconds, (double)(clock_monotonic_us() - start_us) / 1e6);
@@ -212,6 +213,11 @@ int worker_transaction(Worker *w, int (*fn)(Worker *w, void *arg), void *arg)
     if (r == 0)
         outbox_committed(w->outbox);
     return r;
+}
+
+void worker_take_back_events(Worker *w)
+{
+    outbox_begin(w->outbox);
 }
 
 void worker_emit(Worker *w, const char *topic, Str decnet_topic, const Uuid *event_id, Str key, Str payload)

@@ -31,7 +31,7 @@ typedef struct WorkerEvent {
     const EventHeader *headers;
     size_t n_headers;
     EventEnvelope envelope;
-    json_object *payload; /* NULL when it was refused before prepare() */
+    json_object *payload; /* NULL when it was refused before prepare(), which may release it */
     Arena *arena;         /* lives as long as the batch */
     void *decoded;        /* what prepare() makes of it; apply() reads it */
     /* set through event_defer() and event_refuse() only */
@@ -90,6 +90,11 @@ void event_refuse(WorkerEvent *event, const char *reason, const char *message);
 /* Collect an outgoing event of the running transaction: written to the outbox with it, published after COMMIT.
  * @payload at most LIMIT_EVENT_BYTES. @decnet_topic is the full dotted name ("ttp.rule.fired.T1110"). */
 void worker_emit(Worker *w, const char *topic, Str decnet_topic, const Uuid *event_id, Str key, Str payload);
+/* Forget what this run of apply() has emitted so far. */
+void worker_take_back_events(Worker *w);
+/* Inside apply(): @step is called again and again while statements wait for PostgreSQL, until it returns false or NULL
+ * takes its place, which the caller sees to before @arg ends. It does a little in each call, and nothing in the database. */
+void worker_meanwhile(Worker *w, bool (*step)(void *arg), void *arg);
 
 /* A transaction of the worker's own, between batches: @fn may run again after a rollback, so it reads what it needs
  * inside. The events it emits are published after COMMIT. Returns 0, REPO_E_RETRY when the database is away for now

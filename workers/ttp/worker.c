@@ -44,9 +44,20 @@ static struct {
      offsetof(TtpEngineStats, confirm_limit_hits)},
 };
 
+typedef struct Tagger {
+    TtpEngine *engine;
+    bool repeating; /* the last batch brought commands that were tagged before: a replay, or a producer's repetition */
+} Tagger;
+
+static TtpEngine *engine_of(const Worker *w)
+{
+    const Tagger *t = worker_data(w);
+    return t->engine;
+}
+
 static void export_counters(Worker *w)
 {
-    TtpEngineStats stats = ttp_engine_stats(worker_data(w));
+    TtpEngineStats stats = ttp_engine_stats(engine_of(w));
     for (size_t i = 0; i < ARRAY_SIZE(engine_counters); i++) {
         uint64_t now = *(const uint64_t *)(const void *)((const char *)&stats + engine_counters[i].offset);
         metric_add(&engine_counters[i].metric, (double)now - metric_value(&engine_counters[i].metric));
@@ -83,7 +94,11 @@ static int start(Worker *w)
     int r = ttp_engine_load(c->rules_path, c->attack_catalog, cache, &engine, &error);
     if (r != 0)
         return worker_fail(w, 78, "%s", error ? error : strerror(-r));
-    worker_set_data(w, engine);
+    Tagger *tagger = calloc(1, sizeof(*tagger));
+    if (!tagger)
+        abort();
+    tagger->engine = engine;
+    worker_set_data(w, tagger);
     TtpEngineStats stats = ttp_engine_stats(engine);
     if (*ttp_engine_warnings(engine))
         log_warning("rules", "%s", ttp_engine_warnings(engine));
@@ -95,7 +110,10 @@ static int start(Worker *w)
 
 static void stop(Worker *w)
 {
-    ttp_engine_free(worker_data(w));
+    Tagger *t = worker_data(w);
+    if (t)
+        ttp_engine_free(t->engine);
+    free(t);
 }
 
 /* Returns Decoded.ends. */
@@ -116,7 +134,7 @@ static const size_t *tag_commands(Worker *w, Arena *arena, const SessionEnded *s
                               .observed_at_us = c->ts_us != TIME_NONE         ? c->ts_us
                                                 : s->ended_at_us != TIME_NONE ? s->ended_at_us
                                                                               : fallback_us};
-        ttp_tags_for_command(worker_data(w), arena, &command, tags);
+        ttp_tags_for_command(engine_of(w), arena, &command, tags);
         ends[i] = tags->n;
     }
     return ends;
@@ -125,6 +143,7 @@ static const size_t *tag_commands(Worker *w, Arena *arena, const SessionEnded *s
 static void prepare_session(Worker *w, WorkerEvent *event, Decoded *d)
 {
     EventReject reject = session_ended_decode(event->arena, event->payload, &d->session);
+    json_object_put(TAKE_PTR(event->payload));
 
     if (reject != EVENT_OK) {
         event_refuse(event, event_reject_name(reject),
@@ -280,7 +299,7 @@ static size_t tags_of_event(Worker *w, const WorkerEvent *e, const Stored *store
     if (d->is_session && !d->session.source_id.data)
         ret->ends = tag_anonymous_session(w, e, d, &ret->commands);
     if (facts)
-        ttp_tags_for_intel(worker_data(w), worker_scratch(w), facts, str_from(d->attacker_text), &ret->intel);
+        ttp_tags_for_intel(engine_of(w), worker_scratch(w), facts, str_from(d->attacker_text), &ret->intel);
     return ret->commands.n + ret->intel.n;
 }
 
@@ -321,6 +340,7 @@ static size_t distinct(Produced *produced, size_t n)
 
 static TagRow row_of(const Worker *w, const Produced *p)
 {
+    const Tagger *tagger = worker_data(w);
     const Decoded *d = p->event->decoded;
     const TtpTag *t = p->tag;
     bool intel = t->source_kind == TTP_INTEL; /* says something of the attacker, not of a session or a decoy */
@@ -338,20 +358,25 @@ static TagRow row_of(const Worker *w, const Produced *p)
         .rule_id = str_from(t->rule->id),
         .rule_version = t->rule->version,
         .evidence = t->evidence,
-        .attack_release = str_from(attack_catalog_release(ttp_engine_catalog(worker_data(w)))),
+        .attack_release = str_from(attack_catalog_release(ttp_engine_catalog(engine_of(w)))),
         .mitre_url = str_from(t->mitre_url),
         .observed_at_us = t->observed_at_us,
+        .maybe_stored = intel || tagger->repeating, /* every session of an attacker brings the same intelligence */
     };
 }
 
-static EventTag event_tag(const TtpTag *t)
+static EventTag event_tag(Arena *arena, const TtpTag *t, Buf *buf)
 {
-    return (EventTag){.uuid = t->uuid,
-                      .rule_id = str_from(t->rule->id),
-                      .tactic = str_from(t->tactic),
-                      .technique_id = str_from(t->technique),
-                      .sub_technique_id = str_from(t->sub),
-                      .confidence = t->confidence};
+    EventTag tag = {.uuid = t->uuid,
+                    .rule_id = str_from(t->rule->id),
+                    .tactic = str_from(t->tactic),
+                    .technique_id = str_from(t->technique),
+                    .sub_technique_id = str_from(t->sub),
+                    .confidence = t->confidence};
+    buf_clear(buf);
+    event_tag_encode(&tag, buf);
+    tag.json = str_dup(arena, buf_str(buf));
+    return tag;
 }
 
 /* At most LIMIT_EVENT_TAGS to an event: what a session with 10,000 commands shows still fits a record. */
@@ -369,15 +394,8 @@ static void announce_technique(Worker *w, TagEvent *event, const EventTag *tags,
     }
 }
 
-static int by_technique(const void *a, const void *b)
-{
-    const EventTag *x = a, *y = b;
-    int c = str_cmp(x->technique_id, y->technique_id);
-    return c ? c : uuid_cmp(&x->uuid, &y->uuid);
-}
-
-/* The new tags of one record: ttp.tagged, and ttp.rule.fired for each technique among them. */
-static void announce(Worker *w, const WorkerEvent *source, EventTag *tags, size_t n, bool intel, Buf *buf)
+/* The new tags of one record, in order of technique: ttp.tagged, and ttp.rule.fired for each technique among them. */
+static void announce(Worker *w, const WorkerEvent *source, const EventTag *tags, size_t n, bool intel, Buf *buf)
 {
     const Decoded *d = source->decoded;
     TagEvent event = {.attacker_uuid = d->attacker->found,
@@ -385,7 +403,6 @@ static void announce(Worker *w, const WorkerEvent *source, EventTag *tags, size_
                       .session_id = intel ? (Str){0} : d->session.session_id,
                       .occurred_at_us = source->envelope.occurred_at_us};
 
-    qsort(tags, n, sizeof(*tags), by_technique);
     for (size_t i = 0; i < n; i += LIMIT_EVENT_TAGS) {
         event.tags = tags + i;
         event.n_tags = MIN(n - i, (size_t)LIMIT_EVENT_TAGS);
@@ -401,31 +418,119 @@ static void announce(Worker *w, const WorkerEvent *source, EventTag *tags, size_
     }
 }
 
-static int by_source(const void *a, const void *b)
+static int by_source(const Produced *x, const Produced *y)
 {
-    const Produced *x = a, *y = b;
     bool intel_x = x->tag->source_kind == TTP_INTEL, intel_y = y->tag->source_kind == TTP_INTEL;
     return x->event != y->event ? (x->event > y->event) - (x->event < y->event) : intel_x - intel_y;
 }
 
-static void announce_new(Worker *w, Produced *fresh, size_t n)
+static int by_source_and_technique(const void *a, const void *b)
 {
-    cleanup(buf_free) Buf buf = {0};
-    EventTag *tags = arena_calloc(worker_scratch(w), n + 1, sizeof(*tags));
+    const Produced *x = a, *y = b;
+    int c = by_source(x, y);
+    c = c ? c : strcmp(x->tag->technique, y->tag->technique);
+    return c ? c : uuid_cmp(&x->tag->uuid, &y->tag->uuid);
+}
 
-    qsort(fresh, n, sizeof(*fresh), by_source);
-    for (size_t i = 0, k; i < n; i = k) {
-        for (k = i; k < n && by_source(&fresh[k], &fresh[i]) == 0; k++)
-            tags[k] = event_tag(fresh[k].tag);
-        announce(w, fresh[i].event, tags + i, k - i, fresh[i].tag->source_kind == TTP_INTEL, &buf);
+/* Events of tags, one source at a time. */
+typedef struct Announcement {
+    Worker *w;
+    Produced *produced;
+    EventTag *tags;
+    size_t n, at;
+    bool sorted;
+    Buf buf;
+} Announcement;
+
+static void announcement_free(Announcement *a)
+{
+    buf_free(&a->buf);
+}
+
+/* Of those of the @n produced ones that @wanted says. */
+static Announcement announcement_of(Worker *w, const Produced *produced, const bool *wanted, size_t n)
+{
+    Announcement a = {.w = w};
+
+    a.produced = arena_alloc(worker_scratch(w), (n + 1) * sizeof(*a.produced));
+    a.tags = arena_alloc(worker_scratch(w), (n + 1) * sizeof(*a.tags));
+    for (size_t i = 0; i < n; i++)
+        if (wanted[i])
+            a.produced[a.n++] = produced[i];
+    return a;
+}
+
+/* False when nothing is left. */
+static bool announce_next(void *arg)
+{
+    Announcement *a = arg;
+    size_t from = a->at;
+
+    if (!a->sorted)
+        qsort(a->produced, a->n, sizeof(*a->produced), by_source_and_technique);
+    a->sorted = true;
+    for (; a->at < a->n && by_source(&a->produced[a->at], &a->produced[from]) == 0; a->at++)
+        a->tags[a->at] = event_tag(worker_scratch(a->w), a->produced[a->at].tag, &a->buf);
+    if (a->at > from)
+        announce(a->w, a->produced[from].event, a->tags + from, a->at - from,
+                 a->produced[from].tag->source_kind == TTP_INTEL, &a->buf);
+    return a->at < a->n;
+}
+
+static void announce_all(Announcement *a)
+{
+    while (announce_next(a))
+        continue;
+}
+
+/* Stores the tags and announces those that are new. Mostly all are that are thought to be, so their events are written
+ * while PostgreSQL stores them, and are taken back if one was there already. */
+static int store(Worker *w, const Produced *produced, size_t n, bool *is_new)
+{
+    Arena *arena = worker_scratch(w);
+    TagRow *rows = arena_alloc(arena, (n + 1) * sizeof(*rows));
+    bool *guess = arena_calloc(arena, n + 1, sizeof(*guess)), right = true;
+
+    for (size_t i = 0; i < n; i++) {
+        rows[i] = row_of(w, &produced[i]);
+        guess[i] = !rows[i].maybe_stored;
     }
+    cleanup(announcement_free) Announcement guessed = announcement_of(w, produced, guess, n), rest = {0};
+    worker_meanwhile(w, announce_next, &guessed);
+    int r = tags_insert(worker_repo(w), rows, n, is_new);
+    worker_meanwhile(w, NULL, NULL);
+    if (r != 0)
+        return r;
+    for (size_t i = 0; i < n; i++)
+        right &= is_new[i] || !guess[i];
+    if (right)
+        announce_all(&guessed);
+    else
+        worker_take_back_events(w);
+    for (size_t i = 0; i < n; i++)
+        guess[i] = is_new[i] && !(right && guess[i]);
+    rest = announcement_of(w, produced, guess, n);
+    announce_all(&rest);
+    return 0;
+}
+
+static void count(Tagger *tagger, const Produced *produced, const bool *is_new, size_t n)
+{
+    size_t n_new = 0;
+
+    tagger->repeating = false;
+    for (size_t i = 0; i < n; i++) {
+        n_new += is_new[i];
+        tagger->repeating |= !is_new[i] && produced[i].tag->source_kind != TTP_INTEL;
+    }
+    metric_add(&tags_new, (double)n_new);
+    metric_add(&tags_known, (double)(n - n_new));
 }
 
 static int apply(Worker *w, Batch *batch)
 {
-    Arena *arena = worker_scratch(w);
     Stored stored = {0};
-    size_t n, n_new = 0;
+    size_t n;
 
     int r = resolve_attackers(w, batch);
     r = r ? r : read_stored_intel(w, batch, &stored);
@@ -433,19 +538,11 @@ static int apply(Worker *w, Batch *batch)
         return r;
     Produced *produced = produce(w, batch, &stored, &n);
     n = distinct(produced, n);
-    TagRow *rows = arena_calloc(arena, n + 1, sizeof(*rows));
-    bool *is_new = arena_calloc(arena, n + 1, sizeof(*is_new));
-    for (size_t i = 0; i < n; i++)
-        rows[i] = row_of(w, &produced[i]);
-    r = tags_insert(worker_repo(w), rows, n, is_new);
+    bool *is_new = arena_calloc(worker_scratch(w), n + 1, sizeof(*is_new));
+    r = store(w, produced, n, is_new);
     if (r != 0)
         return r;
-    for (size_t i = 0; i < n; i++)
-        if (is_new[i])
-            produced[n_new++] = produced[i];
-    metric_add(&tags_new, (double)n_new);
-    metric_add(&tags_known, (double)(n - n_new));
-    announce_new(w, produced, n_new);
+    count(worker_data(w), produced, is_new, n);
     export_counters(w);
     return 0;
 }
