@@ -167,6 +167,8 @@ static char *printf_like(1, 2) ask(const char *fmt, ...)
     } while (0)
 
 TestSuite(decnetctl_repo, .init = setup, .fini = teardown, .timeout = 120);
+TestSuite(decnetctl_repo_door, .init = setup_with_door, .fini = teardown, .timeout = 120);
+TestSuite(decnetctl_repo_empty, .init = setup_empty, .fini = teardown, .timeout = 120);
 
 Test(decnetctl_repo, every_request_is_answered_at_once)
 {
@@ -381,7 +383,7 @@ Test(decnetctl_repo, whoever_goes_away_ends_the_session)
     write_histories();
     session_start();
     say(ITERATE);
-    cleanup(freep) char *first = hear();
+    free(hear());
     close(session.from); /* `| head -n 1` */
     cr_expect_eq(harness_wait(session.pid, ANSWER_MS), 0);
     cleanup(freep) char *err = harness_read(err_path);
@@ -403,7 +405,7 @@ Test(decnetctl_repo, a_lost_connection_is_made_again)
     session_end();
 }
 
-Test(decnetctl_repo, without_a_database_requests_fail_until_it_is_back, .init = setup_with_door)
+Test(decnetctl_repo_door, without_a_database_requests_fail_until_it_is_back)
 {
     session_start();
     expect_answer("{\"id\":1,\"result\":0}", "{'id':1,'method':'get_max_log_id'}");
@@ -419,7 +421,7 @@ Test(decnetctl_repo, without_a_database_requests_fail_until_it_is_back, .init = 
 
 #define SET_CONFIG "{'id':1,'method':'set_realism_config','params':{'key':'k','value':'v'}}"
 
-Test(decnetctl_repo, a_lost_answer_to_commit_is_told, .init = setup_with_door)
+Test(decnetctl_repo_door, a_lost_answer_to_commit_is_told)
 {
     session_start();
     expect_answer("{\"id\":1,\"result\":null}", SET_CONFIG);
@@ -554,6 +556,48 @@ Test(decnetctl_repo, values_come_from_words_and_files)
     forget_output();
 }
 
+#define TOPOLOGY "00000000-0000-4000-8000-00000000000a"
+#define LAN "00000000-0000-4000-8000-00000000000b"
+#define DECKY "00000000-0000-4000-8000-00000000000c"
+#define UNKNOWN "00000000-0000-4000-8000-00000000dead"
+
+static void expect_class(const char *class, const char *last_members, const char *method, const char *params)
+{
+    cleanup(freep) char *begin = NULL, *answer = ask("{'id':7,'method':'%s','params':{%s}}", method, params);
+
+    cr_assert_geq(asprintf(&begin, "{\"id\":7,\"error\":{\"class\":\"%s\",\"method\":\"%s\",", class, method), 0);
+    cr_expect(strncmp(answer, begin, strlen(begin)) == 0, "%s\n%s", begin, answer);
+    size_t len = strlen(answer), last = strlen(last_members);
+    cr_expect(len > last && strcmp(answer + len - last, last_members) == 0, "%s\n%s", last_members, answer);
+}
+
+Test(decnetctl_repo, classes_promise_members)
+{
+    static const char lan[] = "'data':{'topology_id':'" TOPOLOGY "','name':'l2','subnet':'s'},'expected_version':2";
+
+    session_start();
+    free(ask("{'method':'create_topology','params':{'data':{'id':'" TOPOLOGY "','name':'t'}}}"));
+    free(ask("{'method':'add_lan','params':{'data':{'id':'" LAN "','topology_id':'" TOPOLOGY
+             "','name':'l','subnet':'s'}}}"));
+    free(ask("{'method':'add_topology_decky','params':{'data':{'uuid':'" DECKY "','topology_id':'" TOPOLOGY
+             "','name':'d'}}}"));
+    free(ask("{'method':'add_topology_edge','params':{'data':{'topology_id':'" TOPOLOGY "','decky_uuid':'" DECKY
+             "','lan_id':'" LAN "'}}}"));
+    expect_class("E_ORPHAN", "\"hint\":null,\"lan\":\"" LAN "\",\"decky\":\"" DECKY "\"}}", "delete_lan",
+                 "'lan_id':'" LAN "'");
+    expect_class("E_VERSION", "\"hint\":null,\"current\":1,\"expected\":2}}", "add_lan", lan);
+    expect_class("E_NOT_FOUND", "\"hint\":null}}", "update_lan", "'lan_id':'" UNKNOWN "','fields':{'name':'x'}");
+    expect_class("E_FK", "\"hint\":null}}", "add_lan", "'data':{'topology_id':'" UNKNOWN "','name':'l','subnet':'s'}");
+    free(ask("{'method':'update_topology_status','params':{'topology_id':'" TOPOLOGY "','new_status':'active'}}"));
+    expect_class("E_NOT_EDITABLE",
+                 "\"hint\":null,\"status\":\"active\",\"reason\":\"only a pending topology can be edited\"}}",
+                 "delete_lan", "'lan_id':'" LAN "'");
+    session_end();
+    expect_run(1, "delete_lan", "lan_id=" LAN);
+    expect_in(err, "E_NOT_EDITABLE: only a pending topology can be edited; this one is active {\"status\":\"active\",");
+    forget_output();
+}
+
 Test(decnetctl_repo, errors_by_hand_have_exit_codes)
 {
     static const char data[] =
@@ -570,7 +614,7 @@ Test(decnetctl_repo, errors_by_hand_have_exit_codes)
     forget_output();
 }
 
-Test(decnetctl_repo, an_empty_database_wants_its_schema_first, .init = setup_empty)
+Test(decnetctl_repo_empty, an_empty_database_wants_its_schema_first)
 {
     expect_run(78, "get_max_log_id");
     expect_in(err, "decnetctl migrate");

@@ -149,8 +149,8 @@ Test(decnetctl, command_line, .init = setup_empty, .fini = teardown, .timeout = 
 
 Test(decnetctl, every_command_explains_itself, .init = setup_empty, .fini = teardown, .timeout = 60)
 {
-    static const char *const commands[] = {"migrate",   "summary", "tags",   "dump",
-                                           "positions", "dlq",     "outbox", "ingest"};
+    static const char *const commands[] = {"migrate", "summary", "tags",   "dump", "positions",
+                                           "dlq",     "outbox",  "ingest", "repo"};
 
     for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
         expect_run(0, commands[i], "--help");
