@@ -21,7 +21,8 @@ from wire import Broker, text  # noqa: E402
 SCALE = float(os.environ.get("DECNET_TEST_SCALE", "1"))  # 1: a few minutes in all; 10: the counts of the promises
 SESSIONS = "attacker.session.ended"
 TOPICS = {SESSIONS: 12, "attacker.intel.enriched": 12, "attacker.observed": 12, "credential.captured": 6,
-          "ttp.tagged": 12, "ttp.rule.fired": 6, "dlq.ttp": 3}
+          "ttp.tagged": 12, "ttp.rule.fired": 6, "dlq.ttp": 3, "attacker.observation": 12, "identity.formed": 6,
+          "attribution.profile.state_changed": 6, "attribution.profile.multi_actor_suspected": 3, "dlq.attribution": 3}
 NS_ATTACKER = uuid.uuid5(uuid.NAMESPACE_URL, "decnet:attacker:v1")
 START_S = 30  # a broker, a worker, a first assignment on a busy machine
 
@@ -163,12 +164,12 @@ class KafkaLab(Lab):
     def env(self, role="postgres", **more):
         return super().env(role, **({"DECNET_KAFKA_TOPIC_PREFIX": self.prefix} | self.settings | more))
 
-    def member(self, *argv, session_ms=3000, **env):
+    def member(self, *argv, name="ttp", session_ms=3000, **env):
         """A worker in the group; its log is read by machines, and PostgreSQL knows it by its number."""
         env = {"DECNET_LOG_FORMAT": "json", "DECNET_INSTANCE": str(self.n_programs)} | env
-        worker = Program(self, "ttp", [program_of(env), f"--kafka.session.timeout.ms={session_ms}",
-                                       f"--kafka.heartbeat.interval.ms={min(500, session_ms // 3)}", *argv],
-                         self.env("decnet_ttp", **env))
+        worker = Program(self, name, [program_of(name, env), f"--kafka.session.timeout.ms={session_ms}",
+                                      f"--kafka.heartbeat.interval.ms={min(500, session_ms // 3)}", *argv],
+                         self.env(f"decnet_{name}", **env))
         worker.instance = env["DECNET_INSTANCE"]
         return worker
 
@@ -191,15 +192,15 @@ class KafkaLab(Lab):
         at, ends = self.positions(topic), self.ends(topic)
         return all(at.get(p, 0) == end for p, end in ends.items())
 
-    def wait_read(self, *workers, timeout_s=60):
+    def wait_read(self, *workers, topic=SESSIONS, timeout_s=60):
         def done():
             for w in workers:
                 expect(w.running(), "a worker ended:", w.err[-2000:])
-            return self.is_read()
+            return self.is_read(topic)
         try:
             wait_until(done, "everything read", timeout_s)
         except AssertionError as e:
-            raise AssertionError(f"{e}; at {self.positions()}, ends {self.ends()}") from None
+            raise AssertionError(f"{e}; at {self.positions(topic)}, ends {self.ends(topic)}") from None
 
     def history(self, topic=SESSIONS, after=0):
         """Rows {n, at (s), part, old, new, epoch, who (instance)}, oldest first."""
@@ -233,8 +234,9 @@ class KafkaLab(Lab):
         return self.value("SELECT extract(epoch FROM clock_timestamp())::float8 AS t")
 
 
-def program_of(env):
-    return env.pop("TTP_PROGRAM", None) or os.environ["DECNET_TTP_PROGRAM"]
+def program_of(name, env):
+    variable = f"{name.upper()}_PROGRAM"
+    return env.pop(variable, None) or os.environ[f"DECNET_{variable}"]
 
 
 def address(number):
