@@ -14,10 +14,13 @@ bool attribution_state_is_known(Str state)
     return false;
 }
 
+#define COLUMNS                                                                                                        \
+    "identity_uuid, primitive, current_value, state, confidence, observation_count, last_change_ts,"                   \
+    " last_observation_ts"
 #define ROWS                                                                                                           \
     "unnest($1::uuid[], $2::text[], $3::jsonb[], $4::text[], $5::float8[], $6::int[], $7::float8[], $8::float8[],"     \
-    " $9::int[], $10::bool[], $11::bool[]) WITH ORDINALITY AS i (identity_uuid, primitive, current_value, state,"      \
-    " confidence, observation_count, last_change_ts, last_observation_ts, schema_version, may_go_back, touches, n)"
+    " $9::int[], $10::bool[], $11::bool[]) WITH ORDINALITY AS i (" COLUMNS                                             \
+    ", schema_version, may_go_back, touches, n)"
 #define STORED ROWS " JOIN attribution_state s ON s.identity_uuid = i.identity_uuid AND s.primitive = i.primitive"
 #define IS_LATE "i.last_observation_ts < s.last_observation_ts AND NOT i.may_go_back"
 #define IS_SAME                                                                                                         \
@@ -38,9 +41,7 @@ static void bind(Args *args, void *const *rows, size_t n)
     ArgArray *identity = arg_array(args, PG_UUID), *primitive = arg_array(args, PG_TEXT),
              *value = arg_array(args, PG_JSONB), *state = arg_array(args, PG_TEXT),
              *confidence = arg_array(args, PG_FLOAT8), *count = arg_array(args, PG_INT4),
-             *change = arg_array(args, PG_FLOAT8), *last = arg_array(args, PG_FLOAT8),
-             *version = arg_array(args, PG_INT4), *may_go_back = arg_array(args, PG_BOOL),
-             *touches = arg_array(args, PG_BOOL);
+             *change = arg_array(args, PG_FLOAT8), *last = arg_array(args, PG_FLOAT8);
     for (size_t i = 0; i < n; i++) {
         const StoredState *s = rows[i];
         array_uuid(identity, &s->identity_uuid);
@@ -51,6 +52,16 @@ static void bind(Args *args, void *const *rows, size_t n)
         array_int4(count, (int32_t)MIN(s->observation_count, INT32_MAX));
         array_float8(change, s->last_change_ts);
         array_float8(last, s->last_observation_ts);
+    }
+}
+
+static void bind_rules(Args *args, void *const *rows, size_t n)
+{
+    ArgArray *version = arg_array(args, PG_INT4), *may_go_back = arg_array(args, PG_BOOL),
+             *touches = arg_array(args, PG_BOOL);
+
+    for (size_t i = 0; i < n; i++) {
+        const StoredState *s = rows[i];
         array_int4(version, s->schema_version);
         array_bool(may_go_back, s->may_go_back);
         array_bool(touches, s->touches);
@@ -77,12 +88,12 @@ static const Upsert upsert = {
     .outcome_at = offsetof(StoredState, outcome),
     .compare = compare,
     .bind = bind,
+    .bind_rules = bind_rules,
     .insert = {.name = "attribution_states_insert",
                .shape = SHAPE_ROWS,
-               .sql = "INSERT INTO attribution_state (identity_uuid, primitive, current_value, state, confidence,"
-                      "  observation_count, last_change_ts, last_observation_ts)"
-                      " SELECT identity_uuid, primitive, current_value, state, confidence, observation_count,"
-                      "  last_change_ts, last_observation_ts FROM " ROWS
+               .sql = "INSERT INTO attribution_state (" COLUMNS ") SELECT unnest($1::uuid[]), unnest($2::text[]),"
+                      "  unnest($3::jsonb[]), unnest($4::text[]), unnest($5::float8[]), unnest($6::int[]),"
+                      "  unnest($7::float8[]), unnest($8::float8[])"
                       " ON CONFLICT (identity_uuid, primitive) DO NOTHING RETURNING identity_uuid, primitive"},
     .is_key = is_key,
     .judge = {.name = "attribution_states_judge",

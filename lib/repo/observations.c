@@ -2,11 +2,13 @@
 
 #include "upsert.h"
 
-#define ROWS                                                                                                               \
-    "unnest($1::uuid[], $2::text[], $3::text[], $4::jsonb[], $5::float8[], $6::float8[], $7::float8[], $8::float8[],"      \
-    " $9::text[], $10::int[], $11::uuid[], $12::text[], $13::bool[], $14::text[]) WITH ORDINALITY AS i (id, evidence_ref," \
-    " primitive, value, confidence, window_start_ts, window_end_ts, ts, source, envelope_v, attacker_uuid,"                \
-    " identity_ref, sets_identity_ref, value_kind, n)"
+#define COLUMNS                                                                                                        \
+    "id, evidence_ref, primitive, value, confidence, window_start_ts, window_end_ts, ts, source, envelope_v,"          \
+    " attacker_uuid, identity_ref, value_kind"
+#define ROWS                                                                                                           \
+    "unnest($1::uuid[], $2::text[], $3::text[], $4::jsonb[], $5::float8[], $6::float8[], $7::float8[], $8::float8[],"  \
+    " $9::text[], $10::int[], $11::uuid[], $12::text[], $13::text[], $14::bool[]) WITH ORDINALITY"                     \
+    " AS i (" COLUMNS ", sets_identity_ref, n)"
 #define STORED " JOIN observations o ON o.evidence_ref = i.evidence_ref AND o.primitive = i.primitive"
 /* Who stays is decided on these: o is stored, i came. */
 #define RANK(row) "(" row ".ts, " row ".window_end_ts, " row ".value::text COLLATE \"C\")"
@@ -32,8 +34,7 @@ static void bind(Args *args, void *const *rows, size_t n)
              *confidence = arg_array(args, PG_FLOAT8), *start = arg_array(args, PG_FLOAT8),
              *end = arg_array(args, PG_FLOAT8), *ts = arg_array(args, PG_FLOAT8), *source = arg_array(args, PG_TEXT),
              *version = arg_array(args, PG_INT4), *attacker = arg_array(args, PG_UUID),
-             *identity_ref = arg_array(args, PG_TEXT), *sets_identity_ref = arg_array(args, PG_BOOL),
-             *kind = arg_array(args, PG_TEXT);
+             *identity_ref = arg_array(args, PG_TEXT), *kind = arg_array(args, PG_TEXT);
     for (size_t i = 0; i < n; i++) {
         const StoredObservation *o = rows[i];
         array_uuid(id, &o->id);
@@ -48,9 +49,16 @@ static void bind(Args *args, void *const *rows, size_t n)
         array_int4(version, o->envelope_v);
         array_uuid(attacker, &o->attacker_uuid);
         array_str(identity_ref, o->identity_ref);
-        array_bool(sets_identity_ref, o->sets_identity_ref);
         array_str(kind, o->value_kind);
     }
+}
+
+static void bind_rules(Args *args, void *const *rows, size_t n)
+{
+    ArgArray *sets_identity_ref = arg_array(args, PG_BOOL);
+
+    for (size_t i = 0; i < n; i++)
+        array_bool(sets_identity_ref, ((const StoredObservation *)rows[i])->sets_identity_ref);
 }
 
 static bool is_key(const PGresult *r, int i, const void *row)
@@ -79,12 +87,13 @@ static const Upsert upsert = {
     .outcome_at = offsetof(StoredObservation, outcome),
     .compare = compare,
     .bind = bind,
+    .bind_rules = bind_rules,
     .insert = {.name = "observations_insert",
                .shape = SHAPE_ROWS,
-               .sql = "INSERT INTO observations (id, evidence_ref, primitive, value, confidence, window_start_ts,"
-                      "  window_end_ts, ts, source, envelope_v, attacker_uuid, identity_ref, value_kind)"
-                      " SELECT id, evidence_ref, primitive, value, confidence, window_start_ts, window_end_ts, ts,"
-                      "  source, envelope_v, attacker_uuid, identity_ref, value_kind FROM " ROWS
+               .sql = "INSERT INTO observations (" COLUMNS ") SELECT unnest($1::uuid[]), unnest($2::text[]),"
+                      "  unnest($3::text[]), unnest($4::jsonb[]), unnest($5::float8[]), unnest($6::float8[]),"
+                      "  unnest($7::float8[]), unnest($8::float8[]), unnest($9::text[]), unnest($10::int[]),"
+                      "  unnest($11::uuid[]), unnest($12::text[]), unnest($13::text[])"
                       " ON CONFLICT DO NOTHING RETURNING id"},
     .is_key = is_key,
     .judge = {.name = "observations_judge",

@@ -13,6 +13,8 @@ static int run(Repo *repo, const Upsert *u, const Statement *s, void *const *row
     cleanup(args_free) Args args = {0};
 
     u->bind(&args, rows, n);
+    if (s != &u->insert)
+        u->bind_rules(&args, rows, n);
     return repo_exec(repo, s, &args, ret_result);
 }
 

@@ -5,8 +5,10 @@
  *   judge   compares what is stored with what came, without a lock and without a write: all that a replay adds
  *   change  locks, compares again and overwrites
  *
- * Rows go in key order in each of them, and no insert follows a change, so two writers wait for each other and never
- * deadlock. Rows of one call that share a key follow each other in the caller's order. Private to lib/repo. */
+ * An insert takes its rows from unnest()s side by side in the select list, which puts them down nowhere in between, as
+ * one in FROM does. Rows go in key order in each statement, and no insert follows a change, so two writers wait for each
+ * other and never deadlock. Rows of one call that share a key follow each other in the caller's order. Private to
+ * lib/repo. */
 #pragma once
 
 #include "pg.h"
@@ -18,10 +20,11 @@
 #define UPSERT_TAKEN "3"
 
 typedef struct Upsert {
-    size_t row_bytes, outcome_at;                          /* of the caller's struct; where its RowOutcome is */
-    int (*compare)(const void *a, const void *b);          /* by the whole key */
-    void (*bind)(Args *args, void *const *rows, size_t n); /* the same parameters for all three */
-    Statement insert;                                      /* returns the key of each row that went in */
+    size_t row_bytes, outcome_at;                                /* of the caller's struct; where its RowOutcome is */
+    int (*compare)(const void *a, const void *b);                /* by the whole key */
+    void (*bind)(Args *args, void *const *rows, size_t n);       /* what is stored */
+    void (*bind_rules)(Args *args, void *const *rows, size_t n); /* behind that for judge and change: how to do it */
+    Statement insert;                                            /* returns the key of each row that went in */
     bool (*is_key)(const PGresult *r, int i, const void *row);
     Statement judge;  /* returns (place from 1, verdict, …) of each row that is stored */
     Statement change; /* returns (place from 1, …) of each row that it overwrote */

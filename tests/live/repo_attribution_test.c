@@ -54,6 +54,8 @@ Test(repo_attribution, an_attacker_founds_its_identity_once)
                  1);
     cr_expect_eq(harness_sql_int("SELECT count(*) FROM attacker_identities"), 1);
     cr_expect_eq(harness_sql_int("SELECT count(*) FROM attackers WHERE identity_id = '%s'", want), 1);
+    cr_expect_eq(harness_sql_int("SELECT count(*) FROM attribution_dirty WHERE identity_uuid = '%s'", want), 1,
+                 "what was observed before has an identity now");
 }
 
 Test(repo_attribution, a_given_identity_is_told_literally_and_nobody_gets_none)

@@ -132,11 +132,15 @@ Test(repo_observations, the_same_observation_again_is_overwritten_and_not_writte
     store(a, "e", "p", "");
     cleanup(freep) char *same = harness_sql_text("SELECT ctid::text || xmin::text FROM observations");
     cr_expect_str_eq(before, same, "a replay writes nothing");
+    cr_expect_eq(
+        harness_sql_int("SELECT count(*) FROM attribution_dirty WHERE attacker_uuid = '%s' AND primitive = 'p'", a), 1,
+        "and asks for no work");
     store(b, "e", "p", ",'confidence':0.25");
     cr_expect_eq(
         harness_sql_int("SELECT count(*) FROM observations WHERE confidence = 0.25 AND attacker_uuid = '%s'", b), 1,
         "same time and value: the last write wins");
     expect_stored("\"typed\"");
+    cr_expect_eq(harness_sql_int("SELECT count(*) FROM attribution_dirty"), 3, "it left one series and joined another");
 }
 
 Test(repo_observations, what_is_none_is_refused)

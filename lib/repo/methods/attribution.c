@@ -2,6 +2,7 @@
 #include "repo/attribution.h"
 
 #include "methods.h"
+#include "repo/series.h"
 
 static int ensure_stub_identity_for_attacker(MethodCall *call, JsonWriter *w)
 {
@@ -14,6 +15,8 @@ static int ensure_stub_identity_for_attacker(MethodCall *call, JsonWriter *w)
         stub.attacker_uuid = *attacker;
         r = attribution_ensure_stubs(call->repo, &stub, 1);
     }
+    if (r == 0 && stub.is_new) /* the attacker's observations have an identity now */
+        r = series_mark_identities(call->repo, &stub.identity_uuid, 1);
     if (r != 0)
         return r;
     uuid_format(text, &stub.identity_uuid);
@@ -71,6 +74,11 @@ static int upsert_attribution_state(MethodCall *call, JsonWriter *w)
     return r;
 }
 
+/* Not all columns: the worker keeps something beside them. */
+#define STATE_COLUMNS                                                                                                  \
+    "identity_uuid, primitive, current_value, state, confidence, observation_count, last_change_ts,"                   \
+    " last_observation_ts, schema_version, updated_at"
+
 METHOD(ensure_stub_identity_for_attacker, .params = {{"attacker_uuid", PARAM_UUID, .required = true}},
        .returns = "identity uuid?", .writes = true, .shape = METHOD_SCALAR, .run = ensure_stub_identity_for_attacker);
 
@@ -79,12 +87,13 @@ METHOD(upsert_attribution_state, .params = {{"data", PARAM_OBJECT, .required = t
 
 METHOD(get_attribution_state_for_identity, .params = {{"identity_uuid", PARAM_UUID, .required = true}},
        .returns = "list[row(attribution_state)]", .shape = METHOD_ROWS,
-       .statement.sql = "SELECT * FROM attribution_state WHERE identity_uuid = $1 ORDER BY primitive COLLATE \"C\"");
+       .statement.sql = "SELECT " STATE_COLUMNS " FROM attribution_state WHERE identity_uuid = $1"
+                        " ORDER BY primitive COLLATE \"C\"");
 
 METHOD(get_attribution_state,
        .params = {{"identity_uuid", PARAM_UUID, .required = true}, {"primitive", PARAM_TEXT, .required = true}},
        .returns = "row(attribution_state)?", .shape = METHOD_ROW,
-       .statement.sql = "SELECT * FROM attribution_state WHERE identity_uuid = $1 AND primitive = $2");
+       .statement.sql = "SELECT " STATE_COLUMNS " FROM attribution_state WHERE identity_uuid = $1 AND primitive = $2");
 
 METHOD(list_multi_actor_identities, .returns = "list[{identity_uuid, primitives}]", .shape = METHOD_ROWS,
        .statement.sql = "SELECT identity_uuid, jsonb_agg(primitive ORDER BY primitive COLLATE \"C\") AS primitives"

@@ -2,6 +2,7 @@
 #include "repo/observations.h"
 
 #include "methods.h"
+#include "repo/series.h"
 
 static const Column columns[] = {
     {"id", COLUMN_UUID, COLUMN_NULLABLE, 0},
@@ -42,6 +43,17 @@ static void read_observation(json_object *data, Buf *value, StoredObservation *o
         o->id = observation_minted_id(o->evidence_ref, o->primitive);
 }
 
+/* The attribution worker looks at what it did not store itself; a row may have left the series of another attacker. */
+static int mark_series(Repo *repo, const StoredObservation *o)
+{
+    const Uuid attackers[] = {o->attacker_uuid, o->old_attacker_uuid};
+    const Str primitives[] = {o->primitive, o->primitive};
+    size_t n = o->outcome == ROW_NEW ? 1 : o->outcome == ROW_CHANGED ? 2 : 0;
+
+    return series_mark_attackers(repo, attackers, primitives,
+                                 n == 2 && uuid_cmp(&attackers[0], &attackers[1]) == 0 ? 1 : n);
+}
+
 static int upsert_observation(MethodCall *call, JsonWriter *w)
 {
     cleanup(json_putp) json_object *data = NULL;
@@ -54,6 +66,7 @@ static int upsert_observation(MethodCall *call, JsonWriter *w)
         return r;
     read_observation(data, &value, &o);
     r = observations_upsert(call->repo, &o, 1, call->arena);
+    r = r ? r : mark_series(call->repo, &o);
     if (r != 0)
         return r;
     uuid_format(id, &o.id);
