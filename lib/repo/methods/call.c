@@ -362,16 +362,6 @@ static void bind_all(const MethodCall *call, Args *args)
 
 /* --- results --- */
 
-static void write_columns(const PGresult *r, int row, int from, JsonWriter *w)
-{
-    json_begin_object(w);
-    for (int col = from; col < PQnfields(r); col++) {
-        json_key(w, PQfname(r, col));
-        res_write_value(r, row, col, w);
-    }
-    json_end_object(w);
-}
-
 static void write_row(const Method *m, const PGresult *r, int row, JsonWriter *w)
 {
     bool keyed = m->shape == METHOD_MAP || m->shape == METHOD_GROUPS;
@@ -379,7 +369,7 @@ static void write_row(const Method *m, const PGresult *r, int row, JsonWriter *w
     if (m->write_row)
         m->write_row(r, row, w);
     else
-        write_columns(r, row, keyed, w);
+        res_write_columns(r, row, keyed, PQnfields(r), w);
 }
 
 /* Rows on their way into the shape of the method, be they all there or come one by one. */

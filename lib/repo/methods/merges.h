@@ -1,0 +1,42 @@
+/* What identities and campaigns have in common: rows that a clusterer makes under ids of its own, and merges of such rows,
+ * which are pointers from loser to winner and can be taken back. */
+#pragma once
+
+#include "methods.h"
+
+/* The row that $1 was merged into, at the end of its chain; a reader visits eight rows at the most. */
+#define WINNER(table, columns)                                                                                         \
+    "WITH RECURSIVE chain AS (SELECT uuid, merged_into_uuid, 1 AS n FROM " table " WHERE uuid = $1"                    \
+    "  UNION ALL SELECT t.uuid, t.merged_into_uuid, c.n + 1 FROM chain c"                                              \
+    "   JOIN " table " t ON t.uuid = c.merged_into_uuid WHERE c.n < 8)"                                                \
+    " SELECT " columns " FROM " table " WHERE uuid = (SELECT uuid FROM chain ORDER BY n DESC LIMIT 1)"
+
+/* A row of attacker_identities as the methods show it. */
+#define IDENTITY_ROW                                                                                                   \
+    "uuid, schema_version, campaign_id, first_seen_at, last_seen_at, created_at, updated_at, confidence,"              \
+    " observation_count, ja3_hashes, hassh_hashes, ja4h_hashes, ja4_quic_hashes, http_versions_seen, tls_cert_sha256," \
+    " payload_simhashes, c2_endpoints, kd_digraph_simhash, merged_into_uuid, notes"
+
+typedef struct Merging {
+    const char *what; /* in messages */
+    Statement lock;   /* one merge at a time: what two of them read could close a circle together */
+    Statement find;   /* a row when $1 stands in the chain of $2 */
+    Statement set;    /* $1 is merged into $2, or into none */
+} Merging;
+
+#define MERGE_LOCK(table)                                                                                              \
+    {                                                                                                                  \
+        .name = "merge_lock_" table, .shape = SHAPE_ROW,                                                               \
+        .sql = "SELECT pg_advisory_xact_lock(hashtextextended('decnet.merge." table "', 0))"                           \
+    }
+#define MERGE_FIND(table)                                                                                              \
+    {                                                                                                                  \
+        .name = "merge_find_" table, .shape = SHAPE_ROWS,                                                              \
+        .sql = "WITH RECURSIVE chain AS (SELECT $2::uuid AS uuid UNION SELECT t.merged_into_uuid FROM chain c"         \
+               "  JOIN " table " t ON t.uuid = c.uuid) SELECT FROM chain WHERE uuid = $1"                              \
+    }
+
+/* Parameters: the loser, and the winner or null. */
+int method_merge(MethodCall *call, const Merging *merging, JsonWriter *w);
+/* Inserts the dictionary of parameter 0 ($1) by @s and writes its uuid. */
+int method_create(MethodCall *call, const Column *columns, size_t n, const Statement *s, JsonWriter *w);
