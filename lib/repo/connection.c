@@ -10,6 +10,7 @@
 #include "base/table.h"
 #include "pg.h"
 
+enum { LARGE_REQUEST_BYTES = 1024 * 1024 };
 enum { CONNECT_TIMEOUT_S = 5, IDLE_POLL_MS = 5, TRANSACTION_TRIES = 4, COPY_CHUNK_BYTES = 32 * 1024 };
 
 typedef struct Prepared {
@@ -348,6 +349,15 @@ static int prepare(Repo *repo, const Statement *s, const Args *args)
     return 0;
 }
 
+static bool is_large(const int *lengths, int n)
+{
+    int64_t total = 0;
+
+    for (int i = 0; i < n; i++)
+        total += lengths[i];
+    return total > LARGE_REQUEST_BYTES;
+}
+
 static int send(Repo *repo, const Statement *s, Args *args)
 {
     const char *values[ARGS_MAX];
@@ -361,9 +371,13 @@ static int send(Repo *repo, const Statement *s, Args *args)
     if (r != 0)
         return r;
     args_bind(args, values, lengths, formats);
-    return PQsendQueryPrepared(repo->conn, server_name(s), args->n, values, lengths, formats, 1)
-               ? 0
-               : fail_result(repo, s->name, NULL);
+    /* A connection that must not block has libpq move all of the rest after each piece that was sent: the time of a large
+     * request would grow with its square. */
+    bool blocks = is_large(lengths, args->n) && PQsetnonblocking(repo->conn, 0) == 0;
+    int sent = PQsendQueryPrepared(repo->conn, server_name(s), args->n, values, lengths, formats, 1);
+    if (blocks && PQsetnonblocking(repo->conn, 1) != 0)
+        sent = 0;
+    return sent ? 0 : fail_result(repo, s->name, NULL);
 }
 
 int repo_exec(Repo *repo, const Statement *s, Args *args, PGresult **ret_result)
