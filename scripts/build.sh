@@ -19,6 +19,7 @@ program_target() { # NAME
     case $1 in
     decnet-broker) echo lib/bus/decnet-broker ;;
     decnet-ttp) echo workers/ttp/decnet-ttp ;;
+    decnet-attribution) echo workers/attribution/decnet-attribution ;;
     decnetctl | decnet-vectors) echo "tools/$1" ;;
     *) return 1 ;;
     esac

@@ -34,6 +34,7 @@ bench_table() {
     cat <<'END'
 ttp     postgres  [--kafka [--processes N]]: ingest and tagging to committed rows, beside plain COPY
 latency postgres  from a session event to its rows at half the full load; memory, drain, start (--kafka SERVERS)
+attribution postgres  [--kafka]: observations to committed states beside plain COPY; what a long series costs
 engine  -         COMMANDS [RULES]: the rule engine alone on a file of commands, beside bare hs_scan
 END
 }
@@ -43,7 +44,7 @@ run_bench() { # [NAME] [OPTION...]
     needs=$(bench_table | awk -v name="$name" '$1 == name { print $2 }')
     if [ -z "$needs" ]; then
         [ -z "$name" ] || say "run: there is no benchmark '$name'"
-        bench_table | awk '{ name = $1; $1 = $2 = ""; printf "  %-10s%s\n", name, $0 }' >&2
+        bench_table | awk '{ name = $1; $1 = $2 = ""; printf "  %-12s%s\n", name, $0 }' >&2
         [ -z "$name" ] || exit 64
         return 0
     fi
@@ -56,8 +57,9 @@ run_bench() { # [NAME] [OPTION...]
     export DECNET_TEST_TMP=$PRIVATE/scratch DECNET_SOURCE_ROOT=$TOP
     DECNET_BROKER_PROGRAM=$(program decnet-broker)
     DECNET_TTP_PROGRAM=$(program decnet-ttp)
+    DECNET_ATTRIBUTION_PROGRAM=$(program decnet-attribution)
     DECNET_CTL_PROGRAM=$(program decnetctl)
-    export DECNET_BROKER_PROGRAM DECNET_TTP_PROGRAM DECNET_CTL_PROGRAM
+    export DECNET_BROKER_PROGRAM DECNET_TTP_PROGRAM DECNET_ATTRIBUTION_PROGRAM DECNET_CTL_PROGRAM
     if [ "$needs" = postgres ]; then
         postgres_start durable
         DECNET_TEST_PG=$(postgres_conninfo postgres postgres)
