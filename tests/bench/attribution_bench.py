@@ -55,9 +55,11 @@ def observation(who, primitive, value, ts, ref):
 
 
 def session(number, n_attackers=ATTACKERS):
+    """Most attackers do as they always do, one in ten times something else."""
     who, ts = str(attacker(number % n_attackers)), 1.77e9 + 7.0 * number
     ref = f"cowrie:edge-01/ssh/2026-05-10#{number:08x}-0000-4000-8000-000000000000"
-    return "".join(observation(who, p, choices.choice(values), ts, ref) for p, values in PRIMITIVES.items())
+    return "".join(observation(who, p, values[number % n_attackers % len(values)] if choices.random() < 0.9
+                               else choices.choice(values), ts, ref) for p, values in PRIMITIVES.items())
 
 
 class Bench:
@@ -110,9 +112,13 @@ class Bench:
         return n * len(PRIMITIVES) / worker, n * len(PRIMITIVES) / self.copy()
 
     def with_history(self, length, n=6000):
-        """Seconds for @n observations of two series that are @length rows long already."""
-        names, per_series, who = list(PRIMITIVES)[:2], length, str(attacker(0))
-        self.fresh(2)
+        """Seconds for @n observations of two series that are @length rows long already. The table has as many rows in any
+        case, those of others being the rest."""
+        names, per_series, who, others = list(PRIMITIVES)[:2], length, str(attacker(0)), 1000
+        self.fresh(1 + others)
+        self.lab.sql(f"INSERT INTO observations ({COLUMNS.replace('id, ', '', 1)}) SELECT p, '\"x\"', 0.5, i, i, 'bench',"
+                     f" 'o' || i || '/' || a.ip, 1, i, a.uuid FROM unnest(ARRAY{names}) p,"
+                     f" generate_series(1, {(LONG - length) // others}) i, attackers a WHERE a.uuid <> '{who}'")
         self.lab.sql(f"INSERT INTO observations ({COLUMNS.replace('id, ', '', 1)}) SELECT p, '\"x\"', 0.5, i, i, 'bench', 'h' || i, 1, i, '{who}'"
                      f" FROM unnest(ARRAY{names}) p, generate_series(1, {per_series}) i;"
                      f" INSERT INTO attribution_dirty (attacker_uuid) VALUES ('{who}'); ANALYZE")
