@@ -45,10 +45,10 @@ static int upsert_credential(MethodCall *call, JsonWriter *w)
     return r;
 }
 
-#define HOLDS(column, search) "strpos(lower(" column "), lower(" search ")) > 0"
 #define ANY_HOLDS(search)                                                                                              \
-    HOLDS("decky_name", search)                                                                                        \
-    " OR " HOLDS("service", search) " OR " HOLDS("principal", search) " OR " HOLDS("secret_printable", search)
+    COLUMN_HOLDS("decky_name", search)                                                                                 \
+    " OR " COLUMN_HOLDS("service", search) " OR " COLUMN_HOLDS("principal",                                            \
+                                                               search) " OR " COLUMN_HOLDS("secret_printable", search)
 #define SELECTED(search, service)                                                                                      \
     " WHERE (" search "::text IS NULL OR " ANY_HOLDS(search) ") AND (" service "::text IS NULL OR service = " service  \
                                                              ")"
@@ -62,16 +62,15 @@ static int run_by_address(MethodCall *call, int address, const Statement stateme
 
 #define LISTED_AS SELECTED("$3", "$4")
 #define COUNTED_AS SELECTED("$1", "$2")
+#define PAGE NEWEST_FIRST " LIMIT $1 OFFSET $2"
 
 static int get_credentials(MethodCall *call, JsonWriter *w)
 {
     static const Statement statements[] = {
-        {.name = "method_get_credentials",
-         .shape = SHAPE_ROWS,
-         .sql = "SELECT * FROM credentials" LISTED_AS NEWEST_FIRST " LIMIT $1 OFFSET $2"},
+        {.name = "method_get_credentials", .shape = SHAPE_ROWS, .sql = "SELECT * FROM credentials" LISTED_AS PAGE},
         {.name = "method_get_credentials_of",
          .shape = SHAPE_ROWS,
-         .sql = "SELECT * FROM credentials" LISTED_AS " AND attacker_ip = $5" NEWEST_FIRST " LIMIT $1 OFFSET $2"},
+         .sql = "SELECT * FROM credentials" LISTED_AS " AND attacker_ip = $5" PAGE},
     };
     return run_by_address(call, 4, statements, w);
 }

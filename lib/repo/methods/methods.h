@@ -77,6 +77,10 @@ void method_bind(const MethodCall *call, int i, Args *args);
  * an unknown one, where a row is about to point to it. */
 void method_bind_parent(const MethodCall *call, int i, Args *args);
 
+/* "Column holds the text of a parameter, in any case": ILIKE, as its hits can be estimated before a plan is made. */
+#define COLUMN_HOLDS(column, search)                                                                                   \
+    column " ILIKE '%' || regexp_replace(" search ", '([\\\\%_])', '\\\\\\1', 'g') || '%'"
+
 /* --- dictionaries --- */
 typedef enum ColumnType {
     COLUMN_TEXT,
