@@ -345,10 +345,40 @@ static int correlate(Profiles *p)
     return r;
 }
 
+/* Announcements are written while PostgreSQL stores what they say. */
+typedef struct Announcing {
+    Profiles *p;
+    Buf *buf;
+    size_t next;
+} Announcing;
+enum { ANNOUNCE_AT_ONCE = 32 }; /* profiles looked at in one step */
+
+static bool announce_some(void *arg)
+{
+    Announcing *a = arg;
+
+    for (size_t end = MIN(a->next + ANNOUNCE_AT_ONCE, a->p->n); a->next < end; a->next++)
+        if (a->p->items[a->next].transition.action == ATTRIBUTION_ANNOUNCE)
+            announce(a->p, a->next, a->buf);
+    return a->next < a->p->n;
+}
+
+static int store_and_announce(Profiles *p)
+{
+    cleanup(buf_free) Buf buf = {0};
+    Announcing announcing = {p, &buf, 0};
+
+    worker_meanwhile(p->w, announce_some, &announcing);
+    int r = store(p);
+    worker_meanwhile(p->w, NULL, NULL);
+    while (r == 0 && announce_some(&announcing))
+        ;
+    return r;
+}
+
 int profiles_apply(Worker *w, SeriesChange *changes, size_t n)
 {
     Profiles p = {.w = w, .repo = worker_repo(w), .arena = worker_scratch(w)};
-    cleanup(buf_free) Buf buf = {0};
 
     group(&p, changes, n);
     SeriesState *stored = arena_calloc(p.arena, p.n + 1, sizeof(*stored));
@@ -362,11 +392,8 @@ int profiles_apply(Worker *w, SeriesChange *changes, size_t n)
     r = read_whole(&p);
     if (r != 0)
         return r;
-    for (size_t i = 0; i < p.n; i++) {
+    for (size_t i = 0; i < p.n; i++)
         judge(&p, i);
-        if (p.items[i].transition.action == ATTRIBUTION_ANNOUNCE)
-            announce(&p, i, &buf);
-    }
-    r = store(&p);
+    r = store_and_announce(&p);
     return r ? r : correlate(&p);
 }
