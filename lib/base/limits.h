@@ -17,6 +17,7 @@
 
 /* --- the repository's methods --- */
 #define LIMIT_REQUEST_BYTES 8388608 /* one request of decnetctl repo, and one file that a parameter is read from */
+#define LIMIT_CALL_BYTES 16777216   /* parameters of one call together; more: refused, before PostgreSQL holds them */
 #define LIMIT_PAGE_ROWS 10000       /* parameter `limit` of a list; more: refused, as pages are what offset is for */
 #define LIMIT_STATE_FILE_MIB 16     /* the deployer's state file */
 #define LIMIT_STATE_FILE_BYTES (LIMIT_STATE_FILE_MIB * 1024 * 1024)

@@ -63,7 +63,8 @@ bool method_streams(const Method *m);  /* repo_call_each() takes it, too */
  *
  * One call is one transaction with up to three more tries after a deadlock or the like; inside a transaction that the
  * caller has opened it is part of that. Nothing is appended on failure.
- * Returns 0; REPO_E_INVALID for an unknown method, parameter or key, a missing or wrong value (repo_error() names it);
+ * Returns 0; REPO_E_INVALID for an unknown method, parameter or key, a missing or wrong value (repo_error() names it),
+ * more than LIMIT_CALL_BYTES at once or nested deeper than LIMIT_JSON_DEPTH;
  * REPO_E_FK for a missing parent or one that is still needed; REPO_E_CONFLICT for a row that exists already; what single
  * methods promise: REPO_E_NOT_FOUND, REPO_E_VERSION, REPO_E_NOT_EDITABLE, REPO_E_ORPHAN (repo_error()->detail_json has
  * the particulars); REPO_E_RETRY, REPO_E_IN_DOUBT, REPO_E_OPERATOR, or a negative errno. */

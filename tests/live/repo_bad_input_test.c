@@ -177,6 +177,11 @@ static json_object *value_of(const Value *v)
     return v->json ? json_parse(str_from(v->json)) : text_value(v->bytes);
 }
 
+static bool is_large(const Value *v)
+{
+    return v->build == even_megabyte || v->build == rough_megabyte || v->build == odd_keys;
+}
+
 /* What each type of a parameter is made of, and what a caller who knows the seeded world passes. */
 static const struct {
     json_type is;
@@ -471,13 +476,15 @@ static json_object *learn_params(int *ret_outcome)
     return params;
 }
 
-/* Every column that @known has not, with a value of @v. */
+/* Every column that @known has not, all with one value of @v. */
 static void add_columns(json_object *dictionary, json_object *known, const Value *v)
 {
+    cleanup(json_putp) json_object *shared = value_of(v);
+
     for (size_t i = 0; i < json_object_array_length(columns); i++) {
         const char *name = json_object_get_string(json_object_array_get_idx(columns, i));
         if (!json_object_object_get_ex(known, name, NULL))
-            json_object_object_add(dictionary, name, value_of(v));
+            json_object_object_add(dictionary, name, json_object_get(shared));
     }
 }
 
@@ -645,18 +652,22 @@ static void spoil_key(json_object *plain, const char *key)
     n_keys++;
 }
 
-/* A method that takes every value as it comes tells no keys. */
+/* A method that takes every value as it comes tells no keys. Values of a megabyte are more together than a call may
+ * hold; one of them is not. */
 static void spoil_all_columns(json_object *plain)
 {
     cleanup(buf_free) Buf result = {0};
     char label[200];
+
+    spoil_key(plain, "key");
 
     for (size_t i = 0; i < ARRAY_SIZE(values); i++) {
         cleanup(json_putp) json_object *params = copy_of(plain);
         cleanup(json_putp) json_object *none = json_object_new_object();
         what = label_of("every column", &values[i], label);
         add_columns(dictionary_in(params), none, &values[i]);
-        (void)checked(params, &result);
+        int r = checked(params, &result);
+        cr_expect(!is_large(&values[i]) || r == REPO_E_INVALID, "%s, %s: outcome %d", method_name(method), what, r);
     }
 }
 
@@ -691,6 +702,53 @@ Test(repo_bad_input, keys_of_dictionaries_that_are_spoiled)
     for_each_method(spoiled_keys);
     cr_expect_gt(n_keys, 50, "only %zu keys were learned", n_keys);
     cr_expect_gt(n_refused, 10 * n_keys, "only %zu refusals of %zu keys", n_refused, n_keys);
+}
+
+/* Nested lists around a null: @depth objects and lists with the parameters themselves. */
+static json_object *nested_params(int depth)
+{
+    json_object *params = json_parse(STR("{\"key\":\"deep\"}")), *value = NULL;
+
+    for (int i = 2; i < depth; i++) {
+        json_object *outer = json_object_new_array();
+        json_object_array_add(outer, value);
+        value = outer;
+    }
+    json_object_object_add(params, "value", value);
+    return params;
+}
+
+static json_object *long_params(size_t bytes)
+{
+    cleanup(buf_free) Buf text = {0};
+    json_object *params = json_parse(STR("{\"key\":\"long\"}"));
+
+    buf_reserve(&text, bytes);
+    memset(text.data, 'a', bytes);
+    json_object_object_add(params, "value", text_value((Str){text.data, bytes}));
+    return params;
+}
+
+static void expect_set_state(json_object *own, const char *with, int outcome, const char *words)
+{
+    cleanup(json_putp) json_object *params = own;
+    cleanup(buf_free) Buf result = {0};
+
+    what = with;
+    cr_expect_eq(checked(params, &result), outcome, "%s: %s", what, message);
+    cr_expect(strstr(message, words), "%s: %s", what, message);
+}
+
+Test(repo_bad_input, calls_that_are_too_large_or_too_deep)
+{
+    method = method_find("set_state");
+    expect_set_state(long_params(LIMIT_CALL_BYTES - 1000), "just not too large", 0, "");
+    expect_set_state(long_params(LIMIT_CALL_BYTES), "too large", REPO_E_INVALID, "larger than 16777216 bytes");
+    expect_set_state(nested_params(LIMIT_JSON_DEPTH), "just not too deep", 0, "");
+    expect_set_state(nested_params(LIMIT_JSON_DEPTH + 1), "too deep", REPO_E_INVALID, "deeper than 32");
+    expect_set_state(nested_params(10000), "10,000 lists", REPO_E_INVALID, "deeper than 32");
+    what = "all of these";
+    expect_unchanged();
 }
 
 /* The learning above has to be good enough that values reach the statements, and are not all refused for another. */

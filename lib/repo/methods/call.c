@@ -244,6 +244,61 @@ static int refuse_unknown(const MethodCall *call, json_object *params)
     return 0;
 }
 
+/* What the parts of the parameters come to: the bytes of texts and keys, and about those of everything else. */
+typedef struct Weight {
+    size_t bytes;
+    bool too_deep; /* callers in C may nest without end */
+} Weight;
+
+enum { PLAIN_VALUE_BYTES = 8 };
+
+static bool is_too_much(const Weight *w)
+{
+    return w->too_deep || w->bytes > LIMIT_CALL_BYTES;
+}
+
+/* Goes no further than it has to. */
+static void weigh(json_object *value, int depth, Weight *w)
+{
+    w->bytes += PLAIN_VALUE_BYTES;
+    w->too_deep = w->too_deep || depth > LIMIT_JSON_DEPTH;
+    if (is_too_much(w))
+        return;
+    switch (json_object_get_type(value)) {
+    case json_type_string:
+        w->bytes += json_str(value).len;
+        break;
+    case json_type_array:
+        for (size_t i = 0; i < json_object_array_length(value) && !is_too_much(w); i++)
+            weigh(json_object_array_get_idx(value, i), depth + 1, w);
+        break;
+    case json_type_object: {
+        json_object_object_foreach (value, key, member) {
+            w->bytes += strlen(key);
+            weigh(member, depth + 1, w);
+        }
+        break;
+    }
+    default:
+        break;
+    }
+}
+
+static int refuse_too_much(const MethodCall *call, json_object *params)
+{
+    Weight w = {0};
+
+    json_object_object_foreach (params, name, value) {
+        weigh(value, 2, &w);
+        if (w.too_deep)
+            return method_invalid(call, "parameter %s must not nest deeper than %d", name, LIMIT_JSON_DEPTH);
+        if (is_too_much(&w))
+            return method_invalid(call, "parameter %s makes the call larger than %d bytes; make several of it", name,
+                                  LIMIT_CALL_BYTES);
+    }
+    return 0;
+}
+
 static int take_params(MethodCall *call, json_object *params)
 {
     const MethodParam *known = call->method->params;
@@ -251,8 +306,10 @@ static int take_params(MethodCall *call, json_object *params)
 
     if (params && !json_object_is_type(params, json_type_object))
         return method_invalid(call, "parameters must be an object");
-    if (params)
+    if (params) {
         r = refuse_unknown(call, params);
+        r = r ? r : refuse_too_much(call, params);
+    }
     for (size_t i = 0; r == 0 && i < METHOD_PARAMS_MAX && known[i].name; i++)
         r = take_param(call, &known[i], params, &call->values[i]);
     return r;
