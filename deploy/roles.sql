@@ -66,7 +66,8 @@ GRANT SELECT ON consumer_position TO decnet_ingest; -- how far behind the reader
 GRANT INSERT, UPDATE, DELETE ON consumer_position, group_pause TO decnet_admin;
 GRANT UPDATE (next_attempt_at), DELETE ON deferred_event TO decnet_admin;
 GRANT UPDATE (replayed_at), DELETE ON dead_letter TO decnet_admin;
-GRANT INSERT, DELETE, UPDATE (created_at) ON event_outbox TO decnet_admin; -- dead letters are replayed through it
+GRANT INSERT, DELETE, UPDATE (created_at) ON event_outbox TO decnet_admin; -- for dlq replay and observe
+GRANT INSERT ON attribution_dirty TO decnet_admin; -- to have identities judged anew
 
 -- --- ttp: reads whom a record speaks of and what intelligence knows, adds tags; can neither change nor remove one ---
 GRANT SELECT (uuid, ip) ON attackers TO decnet_ttp;

@@ -6,8 +6,10 @@
 
 static const CtlHelp help = {
     .synopsis = "[OPTION]...",
-    .about = "Show per producer how many events wait for the broker, and since when. Rows go within seconds while a\n"
-             "producer runs; old ones are relayed by its next run. Those of dlq-replay: decnetctl dlq replay.\n",
+    .about =
+        "Show per producer how many events wait for the broker, and since when. Rows go within seconds while a\n"
+        "producer runs; old ones are relayed by its next run. Those of dlq-replay: decnetctl dlq replay; those of\n"
+        "observe: decnetctl observe.\n",
     .examples = "  decnetctl outbox\n"
                 "  decnetctl outbox --json\n",
 };

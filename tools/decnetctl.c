@@ -14,6 +14,8 @@ static const Command commands[] = {
     {"ingest", "read honeypot logs: ingest cowrie FILE...", cmd_ingest},
     {"summary", "what the database knows: counts, techniques, busiest attackers", cmd_summary},
     {"tags", "the techniques that a session or an attacker showed, and why", cmd_tags},
+    {"observe", "observations of sessions that ended before the attribution worker ran", cmd_observe},
+    {"attribution", "how identities behave, what changed, who may be several; rebuild", cmd_attribution},
     {"dump", "the derived tables in a form that can be compared", cmd_dump},
     {"repo", "call any method of the repository, by hand or by lines of JSON", cmd_repo},
     {"topics", "the topics on the broker: create, check", cmd_topics},
@@ -29,7 +31,7 @@ static void print_help(void)
     printf("Usage: decnetctl [--KEY=VALUE]... COMMAND [OPTION]... [ARGUMENT]...\n"
            "Feed, ask and mend DECNET.\n\nCommands:\n");
     for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
-        printf("  %-10s %s\n", commands[i].name, commands[i].summary);
+        printf("  %-11s %s\n", commands[i].name, commands[i].summary);
     config_print_help(&keys);
     printf("\ndecnetctl COMMAND --help shows the options of a command, with examples.\n"
            "\nConfiguration keys (also in a file, see --config, or as DECNET_KEY in the environment):\n%s"

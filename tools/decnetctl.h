@@ -13,9 +13,11 @@ typedef struct Command {
     int (*run)(int argc, char **argv); /* argv[0] is "decnetctl NAME"; returns the exit status */
 } Command;
 
+int cmd_attribution(int argc, char **argv);
 int cmd_dlq(int argc, char **argv);
 int cmd_dump(int argc, char **argv);
 int cmd_migrate(int argc, char **argv);
+int cmd_observe(int argc, char **argv);
 int cmd_outbox(int argc, char **argv);
 int cmd_positions(int argc, char **argv);
 int cmd_repo(int argc, char **argv);
@@ -51,6 +53,9 @@ typedef struct CtlAction {
     int (*run)(Ctl *ctl); /* ctl->args[0] is the name; returns the exit status */
 } CtlAction;
 int ctl_act(Ctl *ctl, const CtlAction *actions, size_t n);
+
+/* A time as people type it: RFC 3339, or a date alone, which is its midnight UTC. */
+bool ctl_time(const char *text, int64_t *ret_us);
 
 /* 0, or an exit status after a message. ctl_connect_current() also wants every migration applied. */
 int ctl_connect(Ctl *ctl) must_check;

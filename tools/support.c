@@ -127,6 +127,14 @@ int ctl_fail_repo(const Ctl *ctl, int outcome)
     return ctl_fail(ctl, outcome == REPO_E_OPERATOR ? EXIT_OPERATOR : EXIT_FAILED, "%s", repo_error_text(ctl->repo));
 }
 
+bool ctl_time(const char *text, int64_t *ret_us)
+{
+    cleanup(buf_free) Buf midnight = {0};
+
+    buf_printf(&midnight, "%sT00:00:00Z", text);
+    return time_parse(str_from(text), ret_us, NULL) == 0 || time_parse(buf_str(&midnight), ret_us, NULL) == 0;
+}
+
 int ctl_act(Ctl *ctl, const CtlAction *actions, size_t n)
 {
     const char *names[OPTIONS_MAX], *word = ctl->n_args ? ctl->args[0] : NULL;

@@ -81,6 +81,23 @@ int sessions_pending(Repo *repo, Arena *arena, Str source_id, StoredSession **re
     return read_sessions(repo, arena, &read, &args, ret_rows, ret_n);
 }
 
+int sessions_announced(Repo *repo, Arena *arena, const SessionPlace *after, int64_t until_us, int64_t limit,
+                       StoredSession **ret_rows, size_t *ret_n)
+{
+    static const Statement read = {.name = "sessions_announced",
+                                   .shape = SHAPE_ROWS,
+                                   .sql = "SELECT " SESSION_COLUMNS " FROM attacker_session"
+                                          " WHERE parts_sent > 0 AND NOT pending AND (ended_at, sid) > ($1, $2)"
+                                          " AND ended_at < COALESCE($3, 'infinity') ORDER BY ended_at, sid LIMIT $4"};
+    cleanup(args_free) Args args = {0};
+
+    arg_time(&args, after->ended_at_us);
+    arg_uuid(&args, &after->sid);
+    arg_time(&args, until_us);
+    arg_int8(&args, limit);
+    return read_sessions(repo, arena, &read, &args, ret_rows, ret_n);
+}
+
 static void bind_sessions(Args *args, const StoredSession *rows, const UuidOrder *order, size_t n)
 {
     ArgArray *sid = arg_array(args, PG_UUID), *attacker = arg_array(args, PG_UUID), *ip = arg_array(args, PG_TEXT),

@@ -31,6 +31,16 @@ int sessions_read(Repo *repo, Arena *arena, const Uuid *sids, size_t n, StoredSe
 int sessions_pending(Repo *repo, Arena *arena, Str source_id, StoredSession **ret_rows, size_t *ret_n) must_check;
 int sessions_upsert(Repo *repo, const StoredSession *rows, size_t n) must_check;
 
+/* A place in the order of ends. {since, zero} is before the first session that ended at @since. */
+typedef struct SessionPlace {
+    int64_t ended_at_us;
+    Uuid sid;
+} SessionPlace;
+/* The next @limit sessions behind @after that ended before @until_us (TIME_NONE: no end) and of which all parts were
+ * announced: by (ended_at, sid). */
+int sessions_announced(Repo *repo, Arena *arena, const SessionPlace *after, int64_t until_us, int64_t limit,
+                       StoredSession **ret_rows, size_t *ret_n) must_check;
+
 /* Tells one state of a row from another: every line of a session changes it. */
 typedef struct SessionMark {
     Uuid sid;

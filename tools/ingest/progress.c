@@ -12,15 +12,31 @@ void progress_start(Progress *p)
     p->next_us = p->started_us + (p->terminal ? TERMINAL_EVERY_US : LOG_EVERY_US);
 }
 
-void progress_show(Progress *p)
+bool progress_is_due(Progress *p)
 {
     int64_t now_us = clock_monotonic_us();
-    double seconds = (double)(now_us - p->started_us) / 1e6;
 
     if (p->quiet || now_us < p->next_us)
-        return;
+        return false;
     p->next_us = now_us + (p->terminal ? TERMINAL_EVERY_US : LOG_EVERY_US);
-    fprintf(stderr, "%s%lld lines", p->terminal ? "\r\033[K" : "", (long long)p->lines);
+    fputs(p->terminal ? "\r\033[K" : "", stderr);
+    return true;
+}
+
+void progress_line_end(const Progress *p)
+{
+    if (p->waiting)
+        fprintf(stderr, " [%s]", p->waiting);
+    fputs(p->terminal ? "" : "\n", stderr);
+    fflush(stderr);
+}
+
+void progress_show(Progress *p)
+{
+    if (!progress_is_due(p))
+        return;
+    double seconds = (double)(clock_monotonic_us() - p->started_us) / 1e6;
+    fprintf(stderr, "%lld lines", (long long)p->lines);
     if (p->total_bytes > 0 && p->done_bytes > 0) {
         double share = (double)p->done_bytes / (double)p->total_bytes;
         share = share > 1 ? 1 : share;
@@ -30,10 +46,7 @@ void progress_show(Progress *p)
             (long long)p->sessions, (long long)p->announced);
     if (p->bad)
         fprintf(stderr, ", %lld bad", (long long)p->bad);
-    if (p->waiting)
-        fprintf(stderr, " [%s]", p->waiting);
-    fputs(p->terminal ? "" : "\n", stderr);
-    fflush(stderr);
+    progress_line_end(p);
 }
 
 void progress_end(Progress *p)

@@ -1,4 +1,4 @@
-/* How far an ingest is: one line that rewrites itself on a terminal, a line every 10 s elsewhere. */
+/* How far a long command is: one line that rewrites itself on a terminal, a line every 10 s elsewhere. */
 #pragma once
 
 #include "base/time.h"
@@ -12,5 +12,8 @@ typedef struct Progress {
 } Progress;
 
 void progress_start(Progress *p);
-void progress_show(Progress *p); /* when it is time */
-void progress_end(Progress *p);  /* leaves the terminal's line clean */
+void progress_show(Progress *p); /* an ingest's, when it is time */
+/* The same for others: true when it is time; then say on standard error how far it is, and end the line. */
+bool progress_is_due(Progress *p);
+void progress_line_end(const Progress *p);
+void progress_end(Progress *p); /* leaves the terminal's line clean */

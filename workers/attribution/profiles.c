@@ -29,7 +29,7 @@ static Metric suspicions = {.name = "decnet_attribution_suspicions_total",
 typedef struct Profile {
     const SeriesChange *changes;
     size_t n_changes;
-    bool read_all;
+    bool read_all, drops;
     SeriesState stored;
     AttributionSeries series;
     AttributionStateRow prior;
@@ -70,6 +70,7 @@ static void group(Profiles *p, SeriesChange *changes, size_t n)
         }
         p->items[p->n - 1].n_changes++;
         p->items[p->n - 1].read_all |= changes[i].read_all;
+        p->items[p->n - 1].drops |= changes[i].drops;
     }
 }
 
@@ -115,6 +116,10 @@ static void load(Arena *arena, Profile *profile)
     const SeriesState *stored = &profile->stored;
 
     take_prior(arena, profile);
+    if (profile->drops) {
+        profile->read_all = false; /* as if nothing had been observed */
+        return;
+    }
     if (stored->exists && (!stored->series.data || series_unpack(arena, stored->series, &profile->series) != 0))
         profile->read_all = true;
     if (profile->read_all)
@@ -188,7 +193,9 @@ static void judge(Profiles *p, size_t i)
     AttributionMerge m = attribution_merge(p->arena, kind, s);
     profile->transition = attribution_transition(profile->has_prior ? &profile->prior : NULL, &m);
     const AttributionStateRow *row = &profile->transition.row;
-    if (profile->transition.action == ATTRIBUTION_NOTHING && !str_eq(end, profile->stored.series))
+    if (s->n == 0)
+        profile->transition.action = profile->stored.exists ? ATTRIBUTION_REMOVE : ATTRIBUTION_NOTHING;
+    else if (profile->transition.action == ATTRIBUTION_NOTHING && !str_eq(end, profile->stored.series))
         profile->transition.action = ATTRIBUTION_WRITE;
     profile->wanted = (SeriesState){
         .state = str_from(attribution_state_name(row->state)),

@@ -12,6 +12,7 @@ typedef struct SeriesChange {
     bool has_row;  /* a row came in, or took the place of its earlier version */
     bool is_new;   /* it had no earlier version */
     bool read_all; /* something was taken away, or changed by others: read the observations */
+    bool drops;    /* the primitive has no state (any more): one that is stored goes */
     AttributionRow row;
 } SeriesChange;
 

@@ -2,10 +2,10 @@
 
 #include <string.h>
 
+#include "attribution/primitives.h"
 #include "base/limits.h"
-#include "repo/sessions.h"
 
-enum { PAGE_COMMANDS = 1000 };
+enum { PAGE_COMMANDS = 1000, ENVELOPE_VERSION = 1 };
 
 static void extract_event(Extractor *x, const SessionEnded *event)
 {
@@ -66,5 +66,81 @@ int session_observe(Repo *repo, Arena *arena, const SessionEnded *event, const U
         r = session_extract_stored(repo, x, &session.sid, event->ended_at_us);
     *ret_n = r == 0 ? extractor_finish(x, ret) : 0;
     *ret_ignored = extractor_ignored(x);
+    return r;
+}
+
+int session_observe_stored(Repo *repo, Arena *arena, const StoredSession *row, Observation ret[EXTRACTOR_PRIMITIVES],
+                           size_t *ret_n, size_t *ret_ignored)
+{
+    ExtractorSession session = {
+        .sid = row->sid,
+        .attacker_uuid = row->attacker_uuid,
+        .decky = row->decky,
+        .service = row->service,
+        .started_at_us = row->started_at_us,
+        .ended_at_us = row->ended_at_us,
+        .duration_s = MAX(row->duration_s, 0.0),
+        .ended_reason = row->ended_reason,
+    };
+    bool is_whole = row->parts_sent == 1;
+    int r = 0;
+
+    memcpy(session.attacker_ip, row->src_ip.data, MIN(row->src_ip.len, sizeof(session.attacker_ip) - 1));
+    cleanup(extractor_freep) Extractor *x = extractor_new(arena, &session);
+    if (row->commands > 0)
+        r = session_extract_stored(repo, x, &row->sid, is_whole ? TIME_NONE : row->ended_at_us);
+    *ret_n = r == 0 ? extractor_finish(x, ret) : 0;
+    *ret_ignored = extractor_ignored(x);
+    return r;
+}
+
+StoredObservation observation_row(const Observation *o)
+{
+    ValueKind kind = primitive_value_kind(o->primitive, o->value_kind);
+    return (StoredObservation){
+        .id = o->id,
+        .evidence_ref = o->evidence_ref,
+        .primitive = o->primitive,
+        .value = o->value,
+        .value_kind = str_from(value_kind_name(kind)),
+        .confidence = o->confidence,
+        .window_start_ts = o->window_start_ts,
+        .window_end_ts = o->window_end_ts,
+        .ts = o->ts,
+        .source = o->source,
+        .envelope_v = ENVELOPE_VERSION,
+        .attacker_uuid = o->attacker_uuid,
+    };
+}
+
+static void send_one(Arena *arena, const Observation *o, Buf *buf, ObservationSend *send, void *to)
+{
+    char attacker[UUID_TEXT_BYTES];
+    Uuid id = observation_id(o);
+
+    uuid_format(attacker, &o->attacker_uuid);
+    buf_clear(buf);
+    observation_encode(o, &id, buf);
+    send(to, "attacker.observation", observation_reference_topic(arena, o->primitive), &id, str_from(attacker),
+         buf_str(buf));
+}
+
+int observations_send_news(Repo *repo, Arena *arena, const Observation *observations, size_t n, ObservationSend *send,
+                           void *to, size_t *ret_n)
+{
+    cleanup(buf_free) Buf buf = {0};
+    StoredObservation *rows = arena_calloc(arena, n + 1, sizeof(*rows));
+
+    *ret_n = 0;
+    for (size_t i = 0; i < n; i++)
+        rows[i] = observation_row(&observations[i]);
+    int r = observations_compare(repo, rows, n, arena);
+    for (size_t i = 0; r == 0 && i < n; i++) {
+        if (rows[i].outcome != ROW_NEW && rows[i].outcome != ROW_CHANGED)
+            continue;
+        if (send)
+            send_one(arena, &observations[i], &buf, send, to);
+        (*ret_n)++;
+    }
     return r;
 }

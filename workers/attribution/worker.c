@@ -16,10 +16,9 @@
 #include "base/metrics.h"
 #include "repo/attackers.h"
 #include "repo/attribution.h"
-#include "repo/observations.h"
 #include "repo/series.h"
 
-enum { ENVELOPE_VERSION = 1, MARKS_AT_ONCE = 100, IDLE_US = 1000000 };
+enum { MARKS_AT_ONCE = 100, IDLE_US = 1000000 };
 
 static Metric extracted = {.name = "decnet_attribution_extracted_total",
                            .help = "Observations computed from sessions and published.",
@@ -125,54 +124,16 @@ static int resolve_attackers(Worker *w, Batch *batch)
     return r;
 }
 
-static StoredObservation row_of(const Observation *o)
+static void emit(void *to, const char *topic, Str decnet_topic, const Uuid *event_id, Str key, Str payload)
 {
-    ValueKind kind = primitive_value_kind(o->primitive, o->value_kind);
-    return (StoredObservation){
-        .id = o->id,
-        .evidence_ref = o->evidence_ref,
-        .primitive = o->primitive,
-        .value = o->value,
-        .value_kind = str_from(value_kind_name(kind)),
-        .confidence = o->confidence,
-        .window_start_ts = o->window_start_ts,
-        .window_end_ts = o->window_end_ts,
-        .ts = o->ts,
-        .source = o->source,
-        .envelope_v = ENVELOPE_VERSION,
-        .attacker_uuid = o->attacker_uuid,
-    };
+    worker_emit(to, topic, decnet_topic, event_id, key, payload);
 }
 
-static void publish(Worker *w, const Observation *o, Buf *buf)
-{
-    char attacker[UUID_TEXT_BYTES];
-    Uuid id = observation_id(o);
-
-    uuid_format(attacker, &o->attacker_uuid);
-    buf_clear(buf);
-    observation_encode(o, &id, buf);
-    worker_emit(w, "attacker.observation", observation_reference_topic(worker_scratch(w), o->primitive), &id,
-                str_from(attacker), buf_str(buf));
-}
-
-/* What is stored as it was computed now has been told before: a replay publishes nothing. */
 static int publish_news(Worker *w, const Observation *observations, size_t n)
 {
-    cleanup(buf_free) Buf buf = {0};
-    Arena *arena = worker_scratch(w);
-    StoredObservation *rows = arena_calloc(arena, n + 1, sizeof(*rows));
-    size_t n_news = 0;
+    size_t n_news;
 
-    for (size_t i = 0; i < n; i++)
-        rows[i] = row_of(&observations[i]);
-    int r = observations_compare(worker_repo(w), rows, n, arena);
-    for (size_t i = 0; r == 0 && i < n; i++) {
-        if (rows[i].outcome != ROW_NEW && rows[i].outcome != ROW_CHANGED)
-            continue;
-        publish(w, &observations[i], &buf);
-        n_news++;
-    }
+    int r = observations_send_news(worker_repo(w), worker_scratch(w), observations, n, emit, w, &n_news);
     metric_add(&extracted, (double)n_news);
     return r;
 }
@@ -281,7 +242,7 @@ static int store(Worker *w, Intake *in)
         const Decoded *d = in->decoded[i];
         if (!d->stub->exists || !d->observation.has_envelope)
             continue;
-        in->rows[in->n_rows] = row_of(&d->observation);
+        in->rows[in->n_rows] = observation_row(&d->observation);
         in->sources[in->n_rows++] = d;
     }
     int r = in->n_rows ? observations_upsert(worker_repo(w), in->rows, in->n_rows, arena) : 0;
@@ -401,7 +362,15 @@ static int marked_identities(Worker *w, const SeriesDirty *marks, size_t n, Uuid
     return r ? r : series_lock_identities(worker_repo(w), identities, found, n);
 }
 
-/* Every series that the marks mean, each once. */
+static SeriesChange whole_series(const Worker *w, const Uuid *identity, Str primitive)
+{
+    return (SeriesChange){.identity = *identity,
+                          .primitive = primitive,
+                          .read_all = true,
+                          .drops = !primitive_has_state(primitive, str_from(worker_config(w)->stateless_primitives))};
+}
+
+/* Every series that the marks mean. */
 static int marked_series(Worker *w, const SeriesDirty *marks, const Uuid *identities, const bool *found, size_t n,
                          SeriesChange **ret_changes, size_t *ret_n)
 {
@@ -409,7 +378,6 @@ static int marked_series(Worker *w, const SeriesDirty *marks, const Uuid *identi
     Uuid *whole = arena_calloc(arena, n + 1, sizeof(*whole));
     SeriesKey *keys = NULL;
     size_t n_whole = 0, n_keys = 0, k = 0;
-    Str stateless = str_from(worker_config(w)->stateless_primitives);
 
     for (size_t i = 0; i < n; i++)
         if (found[i] && !marks[i].primitive.data)
@@ -419,13 +387,10 @@ static int marked_series(Worker *w, const SeriesDirty *marks, const Uuid *identi
         return r;
     *ret_changes = arena_calloc(arena, n_keys + n + 1, sizeof(**ret_changes));
     for (size_t i = 0; i < n_keys; i++)
-        if (primitive_has_state(keys[i].primitive, stateless))
-            (*ret_changes)[k++] =
-                (SeriesChange){.identity = keys[i].identity, .primitive = keys[i].primitive, .read_all = true};
+        (*ret_changes)[k++] = whole_series(w, &keys[i].identity, keys[i].primitive);
     for (size_t i = 0; i < n; i++)
-        if (found[i] && marks[i].primitive.data && primitive_has_state(marks[i].primitive, stateless))
-            (*ret_changes)[k++] =
-                (SeriesChange){.identity = identities[i], .primitive = marks[i].primitive, .read_all = true};
+        if (found[i] && marks[i].primitive.data)
+            (*ret_changes)[k++] = whole_series(w, &identities[i], marks[i].primitive);
     *ret_n = k;
     return 0;
 }
