@@ -1,5 +1,6 @@
 # shellcheck shell=bash
-# ./run demo: the whole way of an event on the user's own machine, from a Cowrie log to technique tags.
+# ./run demo: the whole way of an event on the user's own machine, from a Cowrie log to technique tags and
+# profiles of behaviour.
 
 SAMPLE=$TOP/tests/samples/cowrie.jsonl.gz
 
@@ -23,10 +24,10 @@ run_demo() {
         exec 4>&1 1>&2 # only the object may reach standard output
     fi
 
-    say "decnet-workers: from Cowrie logs to ATT&CK techniques"
+    say "decnet-workers: from Cowrie logs to ATT&CK techniques and profiles of behaviour"
     started=$(now_us)
     packages_ensure build
-    build_programs decnet-broker decnet-ttp decnetctl
+    build_programs decnet-broker decnet-ttp decnet-attribution decnetctl
     DEMO_SECONDS=(build "$(seconds_since "$started")")
     demo_open "$keep" "$kafka"
     demo_process "${files[@]}"
@@ -91,67 +92,87 @@ demo_process() { # FILE...
     local started
     started=$(now_us)
     attend "$(program decnetctl)" summary --json >"$PRIVATE/before.json"
-    worker_start
-    worker_await
+    workers_start
+    workers_await
     demo_ingest "$@"
     DEMO_SECONDS+=(ingest "$(seconds_since "$started")")
-    started=$(now_us)
-    worker_stop
-    step tagging "until the worker has caught up"
-    if ! as_role decnet_ttp attend "$(program decnet-ttp)" "${WORKER_OPTIONS[@]}" --once >"$PRIVATE/once.log" 2>&1; then
-        show_log once
-        die "the ttp worker failed"
-    fi
-    DEMO_SECONDS+=(tagging "$(seconds_since "$started")")
+    demo_catch_up
     attend "$(program decnetctl)" summary --json >"$PRIVATE/after.json"
+    attend "$(program decnetctl)" attribution top --limit=3 --json >"$PRIVATE/profiles.json"
 }
 
-# The ttp worker beside the ingester: it tags while lines are read. On Apache Kafka it is a group of two processes, on the
-# embedded broker one that takes all. Kept ones make room first.
-worker_start() {
-    worker_stop
+# The workers beside the ingester: they work while lines are read. On Apache Kafka the ttp workers are a group of two and
+# attribution is a group of one; on the embedded broker each takes all. Kept ones make room first.
+workers_start() {
+    workers_stop
     WORKERS=()
     if environment_has_kafka; then
         WORKER_OPTIONS=()
-        worker_spawn worker2 "$PRIVATE/metrics2" --instance=2
+        worker_spawn ttp 2
     else
         WORKER_OPTIONS=(--solo)
     fi
-    worker_spawn worker "$PRIVATE/metrics" --instance=1
+    worker_spawn ttp 1
+    worker_spawn attribution 1
 }
 
-worker_spawn() { # NAME PORT_FILE OPTION...
-    local name=$1 port_file=$2
-    shift 2
-    rm -f -- "$port_file"
-    DECNET_METRICS_LISTEN=127.0.0.1:0 DECNET_METRICS_PORT_FILE=$port_file \
-        as_role decnet_ttp spawn "$name" "$(program decnet-ttp)" "${WORKER_OPTIONS[@]}" "$@"
+worker_spawn() { # GROUP INSTANCE
+    local name=$1-$2
+    rm -f -- "$PRIVATE/metrics-$name"
+    DECNET_METRICS_LISTEN=127.0.0.1:0 DECNET_METRICS_PORT_FILE=$PRIVATE/metrics-$name \
+        as_role "decnet_$1" spawn "$name" "$(program "decnet-$1")" "${WORKER_OPTIONS[@]}" --instance="$2"
     WORKERS+=("$SPAWNED")
 }
 
-# Until the worker has taken its partitions: from then on the ingester knows whom to wait for. One that dies before is
+# Until both groups have taken their partitions: from then on the ingester knows whom to wait for. One that dies before is
 # noticed by demo_ingest.
-worker_await() {
-    local tenths
+workers_await() {
+    local tenths pid
     for ((tenths = 0; tenths < 300; tenths++)); do
-        if [ "$(private_psql -d decnet -At -c 'SELECT count(*) FROM decnet.consumer_position')" != 0 ]; then
+        if [ "$(private_psql -d decnet -At -c 'SELECT count(DISTINCT group_name) FROM decnet.consumer_position')" = 2 ]; then
             return 0
         fi
-        process_started "$SPAWNED" >/dev/null || return 0
+        for pid in "${WORKERS[@]}"; do
+            process_started "$pid" >/dev/null || return 0
+        done
         sleep 0.1
     done
-    show_log worker
-    die "the ttp worker did not get ready"
+    show_log ttp-1
+    show_log attribution-1
+    die "the workers did not get ready"
 }
 
-worker_stop() {
+workers_stop() {
     local name found pids=()
-    for name in worker worker2; do
+    for name in ttp-1 ttp-2 attribution-1; do
         if found=$(process_find "$name"); then
             pids+=("${found% *}")
         fi
     done
     end_processes TERM 300 "${pids[@]}"
+}
+
+# What the workers have not read yet, both at once.
+demo_catch_up() {
+    local started attribution
+    started=$(now_us)
+    workers_stop
+    step tagging "until the workers have caught up"
+    worker_once attribution 8>&- &
+    attribution=$!
+    attend worker_once ttp || worker_failed ttp
+    DEMO_SECONDS+=(tagging "$(seconds_since "$started")")
+    wait "$attribution" || worker_failed attribution
+    DEMO_SECONDS+=(attribution "$(seconds_since "$started")")
+}
+
+worker_once() { # GROUP
+    as_role "decnet_$1" "$(program "decnet-$1")" "${WORKER_OPTIONS[@]}" --once >"$PRIVATE/once-$1.log" 2>&1
+}
+
+worker_failed() { # GROUP
+    show_log "once-$1"
+    die "the $1 worker failed"
 }
 
 # Read the files; a worker that dies meanwhile ends it too, since nobody would drain the broker.
@@ -165,15 +186,16 @@ demo_ingest() { # FILE...
     ATTENDED=$ingest
     wait -n -p ended "$ingest" "${WORKERS[@]}" || status=$?
     if [ "$ended" != "$ingest" ]; then
-        worker_show_ended "$ended"
-        die "the ttp worker ended (exit status $status)"
+        ended=$(worker_name "$ended")
+        show_log "$ended"
+        die "the worker $ended ended (exit status $status)"
     fi
     ATTENDED=
     [ "$status" -eq 0 ] || die "reading failed (exit status $status)"
 }
 
-worker_show_ended() { # PID
-    show_log "$(awk -v pid="$1" '$1 == pid { name = $3 } END { print name }' "$PRIVATE/processes")"
+worker_name() { # PID
+    awk -v pid="$1" '$1 == pid { name = $3 } END { print name }' "$PRIVATE/processes"
 }
 
 demo_report() { # JSON-or-empty
@@ -183,18 +205,21 @@ demo_report() { # JSON-or-empty
         return
     fi
     attend "$(program decnetctl)" summary
+    printf '\nHow the attackers behave\n'
+    attend "$(program decnetctl)" attribution top --limit=3
     echo
     python3 -B "$TOP/scripts/report.py" text "$PRIVATE" "${DEMO_SECONDS[@]}"
 }
 
 demo_what_next() { # KEEP-or-empty
     if [ -n "$1" ]; then
-        worker_start
+        workers_start
         cat >&2 <<'END'
 
 Left running. What to try next:
   ./run demo --keep FILE…                    add your own Cowrie logs to it
   ./run decnetctl tags ADDRESS               what one attacker showed, and which rule saw it
+  ./run decnetctl attribution show ADDRESS   how that one behaves, and what changed
   eval "$(./run env)"                        so that psql, kcat and decnetctl reach it
   ./run stop                                 end it and remove its data
 END

@@ -103,6 +103,7 @@ as_role() { # ROLE COMMAND...
 }
 
 run_env() {
+    local file
     [ $# -eq 0 ] || usage "env takes no arguments"
     environment_find || die "nothing is running: start it with ./run demo --keep"
     cat <<END
@@ -110,17 +111,20 @@ run_env() {
 #   psql -c 'SELECT technique_id, count(*) FROM ttp_tag GROUP BY 1 ORDER BY 2 DESC'
 #   kcat -b "\$DECNET_KAFKA_BOOTSTRAP_SERVERS" -C -t ttp.tagged -e | head
 #   decnetctl positions
+#   decnetctl attribution show --multi-actor
 END
-    if [ -s "$PRIVATE/metrics" ]; then
-        printf '#   curl http://127.0.0.1:%s/metrics\n' "$(cat "$PRIVATE/metrics")"
-    fi
+    for file in "$PRIVATE"/metrics-*; do
+        if [ -s "$file" ]; then
+            printf '#   curl http://127.0.0.1:%s/metrics   # %s\n' "$(cat "$file")" "${file##*/metrics-}"
+        fi
+    done
     printf 'export PGHOST=%q PGPORT=5432 PGUSER=postgres PGDATABASE=decnet\n' "$PRIVATE/s"
     printf 'export PGOPTIONS=%q\n' '-c search_path=decnet,public'
     cat "$PRIVATE/environment"
     # shellcheck disable=SC2016
-    printf 'export PATH=%q:%q:%q:%q:"$PATH"\n' \
-        "$(dirname "$(program decnetctl)")" "$(dirname "$(program decnet-ttp)")" "$(dirname "$(program decnet-broker)")" \
-        "$(postgres_bin)"
+    printf 'export PATH=%q:%q:%q:%q:%q:"$PATH"\n' \
+        "$(dirname "$(program decnetctl)")" "$(dirname "$(program decnet-ttp)")" \
+        "$(dirname "$(program decnet-attribution)")" "$(dirname "$(program decnet-broker)")" "$(postgres_bin)"
 }
 
 run_stop() {

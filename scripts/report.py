@@ -1,5 +1,6 @@
 """What ./run demo reports at its end, from the files of its private folder: ingest.json (what the ingester read),
-before.json and after.json (what the database knew), and the seconds of its stages as NAME VALUE pairs.
+before.json and after.json (what the database knew), profiles.json (whose behaviour says most), and the seconds of its
+stages as NAME VALUE pairs.
 
 usage: report.py json|text FOLDER NAME VALUE..."""
 import json
@@ -7,6 +8,7 @@ import sys
 from pathlib import Path
 
 COUNTS = ("lines", "attackers", "sessions", "announced", "commands", "tags")
+STATE = ("primitive", "state", "confidence", "observation_count", "current_value", "last_change_ts")
 TECHNIQUE = ("technique_id", "sub_technique_id", "tactic", "tags", "attackers")
 
 
@@ -25,17 +27,25 @@ def rates(ingest, before, after, seconds):
     }
 
 
-def as_json(ingest, after, seconds, per_second):
+def behaviour(profiles):
+    """How many states of each kind there are, and the profiles that say most, without their histories."""
+    most = [{key: p[key] for key in ("identity_uuid", "attackers", "addresses")} |
+            {"primitives": [{key: state[key] for key in STATE} for state in p["primitives"]]} for p in profiles["profiles"]]
+    return {"identities": profiles["identities"], "states": profiles["states"], "profiles": most}
+
+
+def as_json(ingest, after, profiles, seconds, per_second):
     out = {key: after[key] for key in COUNTS}
     out["bad_lines"] = ingest["bad_lines"]
     out["techniques"] = [{key: t.get(key) for key in TECHNIQUE} for t in after["techniques"]]
+    out["attribution"] = behaviour(profiles)
     return json.dumps(out | {"seconds": seconds, "rates": per_second})
 
 
 def as_text(ingest, seconds, per_second):
     return "\n".join((
         f"Read {ingest['lines']:,} lines ({ingest['bad_lines']:,} bad) in {seconds['ingest']:.1f} s while tagging, "
-        f"caught up {seconds['tagging']:.1f} s later.",
+        f"caught up {seconds['tagging']:.1f} s later, attribution {seconds['attribution']:.1f} s later.",
         f"Per second: {per_second['lines']:,.0f} lines, {per_second['sessions']:,.0f} announced sessions, "
         f"{per_second['tags']:,.0f} tags, all committed.",
         f"Time: build {seconds['build']:.1f} s, start of PostgreSQL and broker {seconds['start']:.1f} s, "
@@ -46,9 +56,9 @@ def as_text(ingest, seconds, per_second):
 def main(form, folder, *pairs):
     folder = Path(folder)
     seconds = {name: float(value) for name, value in zip(pairs[::2], pairs[1::2])}
-    ingest, before, after = (load(folder, name) for name in ("ingest", "before", "after"))
+    ingest, before, after, profiles = (load(folder, name) for name in ("ingest", "before", "after", "profiles"))
     per_second = rates(ingest, before, after, seconds)
-    print(as_json(ingest, after, seconds, per_second) if form == "json" else as_text(ingest, seconds, per_second))
+    print(as_json(ingest, after, profiles, seconds, per_second) if form == "json" else as_text(ingest, seconds, per_second))
 
 
 main(*sys.argv[1:])

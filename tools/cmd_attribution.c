@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "attribution/primitives.h"
+#include "base/limits.h"
 #include "decnetctl.h"
 #include "repo/profile_listings.h"
 #include "series_plot.h"
@@ -22,7 +23,7 @@ static const CtlHelp help = {
         "           the sessions that changed them, not when those were read\n"
         "  show --multi-actor\n"
         "           identities that were announced as the work of several hands\n"
-        "  top      identities whose states say most (reads all of them)\n"
+        "  top      identities whose states say most, without those that are stable or unknown (reads all)\n"
         "  rebuild  have the worker judge one identity, or all, from the observations anew: after a change of the key\n"
         "           stateless_primitives. What is right already stays as it is\n\n"
         "TIME is 2026-05-01 or 2026-05-01T12:00:00Z.\n",
@@ -167,13 +168,21 @@ static void print_heading(const ListedProfile *p)
     puts(p->n_attackers ? "" : "no attacker belongs to it");
 }
 
-static void print_states(const ListedProfile *p, const SeriesHistory *histories, bool utf8)
+/* A state that an overview can do without. */
+static bool is_quiet(const ListedState *s)
+{
+    return str_eq(s->state.state, STR("stable")) || str_eq(s->state.state, STR("unknown"));
+}
+
+static void print_states(const ListedProfile *p, const SeriesHistory *histories, bool utf8, bool overview)
 {
     CtlTable t = {.heads = {"primitive", "state", ">conf.", ">count", "changed", "value", "newest", "legend"}};
 
     for (size_t i = 0; i < p->n_states; i++) {
         const ListedState *s = &p->states[i];
         cleanup(buf_free) Buf value = {0}, line = {0}, legend = {0};
+        if (overview && is_quiet(s))
+            continue;
         ctl_cell_str(&t, s->primitive);
         ctl_cell_str(&t, s->state.state);
         ctl_cell(&t, "%.2f", s->state.confidence);
@@ -185,24 +194,49 @@ static void print_states(const ListedProfile *p, const SeriesHistory *histories,
         ctl_cell(&t, "%s", line.len ? line.data : "");
         ctl_cell(&t, "%s", legend.len ? legend.data : "");
     }
-    ctl_print_table(&t, "no primitive has a state yet");
+    ctl_print_table(&t, overview ? "all of it stable, or not seen often enough yet" : "no primitive has a state yet");
 }
 
-static void print_profiles(const Shown *s)
+static void print_quiet(const ListedProfile *p)
+{
+    size_t n_stable = 0, n_quiet = 0;
+
+    for (size_t i = 0; i < p->n_states; i++) {
+        n_stable += str_eq(p->states[i].state.state, STR("stable"));
+        n_quiet += is_quiet(&p->states[i]);
+    }
+    if (n_quiet)
+        printf("%sbesides %zu stable, %zu unknown%s\n", ctl_dim(), n_stable, n_quiet - n_stable, ctl_plain());
+}
+
+static void print_announced(const ListedProfile *p)
+{
+    cleanup(json_putp) json_object *names = json_parse(p->announced);
+    cleanup(buf_free) Buf shown = {0};
+    char at[TIME_TEXT_BYTES];
+
+    time_format(at, p->announced_us);
+    for (size_t i = 0; i < json_object_array_length(names); i++) {
+        buf_add(&shown, i ? ", " : "");
+        ctl_show_bytes(&shown, json_str(json_object_array_get_idx(names, i)), LIMIT_PRIMITIVE_BYTES);
+    }
+    printf("%.10s %.8s announced as the work of several hands: %s\n", at, at + 11, shown.len ? shown.data : "");
+}
+
+static void print_profiles(const Shown *s, bool overview)
 {
     bool utf8 = series_plot_utf8();
 
     for (size_t i = 0; i < s->n; i++) {
         const ListedProfile *p = &s->profiles[i];
-        char at[TIME_TEXT_BYTES];
         if (i)
             putchar('\n');
         print_heading(p);
-        time_format(at, p->announced_us);
         if (p->announced.data)
-            printf("%.10s %.8s announced as the work of several hands: " STR_FMT "\n", at, at + 11,
-                   STR_ARG(p->announced));
-        print_states(p, s->histories[i], utf8);
+            print_announced(p);
+        print_states(p, s->histories[i], utf8, overview);
+        if (overview)
+            print_quiet(p);
     }
 }
 
@@ -254,7 +288,7 @@ static int print_one(const Ctl *ctl, const FoundProfile *found, const Shown *s)
     }
     if (is_merged)
         printf("%s was merged into the identity shown.\n", asked);
-    print_profiles(s);
+    print_profiles(s, false);
     return 0;
 }
 
@@ -282,7 +316,7 @@ static int print_list(const Ctl *ctl, const Shown *s, const char *empty)
         put_profiles(&w, s);
         return ctl_print_json(ctl, &json);
     }
-    print_profiles(s);
+    print_profiles(s, false);
     if (s->n == 0)
         puts(empty);
     if (s->total > (int64_t)s->n)
@@ -376,7 +410,7 @@ static int print_top(const Ctl *ctl, const Top *top)
     for (size_t i = 0; i < top->n_counts; i++)
         printf("%s %lld " STR_FMT, i ? "," : "", (long long)top->counts[i].n, STR_ARG(top->counts[i].state));
     puts(top->n_counts ? "\n" : " none");
-    print_profiles(&top->shown);
+    print_profiles(&top->shown, true);
     return 0;
 }
 

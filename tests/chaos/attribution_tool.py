@@ -241,12 +241,15 @@ def who_may_be_several():
     expect_equal(profile["announced"], ["cognitive.planning_depth", "cognitive.tool_vocabulary"], "announced")
     expect_equal([profile["identity_uuid"], [s["state"] for s in profile["primitives"]]],
                  [identity, ["multi_actor", "multi_actor", "unknown", "stable"]], "profile")
-    expect(re.search(r"announced as the work of several hands: .*planning_depth", admin("attribution", "show", "--multi-actor").out),
+    expect(re.search(r"announced as the work of several hands: cognitive\.planning_depth, cog", admin("attribution", "show", "--multi-actor").out),
            "text")
     top = admin("attribution", "top", "--json", "--limit=2").json()
     expect_equal([top["identities"], top["states"], [p["identity_uuid"] for p in top["profiles"]][0], len(top["profiles"])],
                  [3, {"multi_actor": 2, "stable": 3, "unknown": 3}, identity, 2], "top")
-    expect("3 identities with states: 2 multi_actor, 3 stable, 3 unknown" in admin("attribution", "top").out, "text of top")
+    text = admin("attribution", "top").out
+    expect("3 identities with states: 2 multi_actor, 3 stable, 3 unknown" in text, text)
+    expect(re.search("tool_vocabulary +multi_actor.*\nbesides 1 stable, 1 unknown\n\n", text) and text.count("planning") == 1
+           and text.count("all of it stable") == 2, text)
 
 
 def rebuilding():

@@ -8,7 +8,7 @@ BUILD=$2/build
 FAKES=$2/fakes
 shift 2
 mkdir -p "$BUILD" "$FAKES"
-for name in decnet-broker decnet-ttp decnetctl java kcat; do
+for name in decnet-broker decnet-ttp decnet-attribution decnetctl java kcat; do
     ln -sf "$TOP/tests/run/fake_program.sh" "$FAKES/$name"
 done
 for part in common processes packages build private postgres kafka environment demo tests tools; do

@@ -22,6 +22,12 @@ summary() { # [--json]
         "$lines" "$lines"
 }
 
+attribution() { # top --limit=N [--json]
+    printf '{"identities": 1, "states": {"stable": 1}, "profiles": [{"identity_uuid": "i", "attackers": 1, "addresses": ["a"],
+        "primitives": [{"primitive": "p", "state": "stable", "confidence": 1, "observation_count": 3, "current_value": "v",
+        "last_change_ts": 1.5, "last_observation_ts": 2.5, "history": []}]}]}\n'
+}
+
 migrate() { # the real tables, so that deploy/roles.sql can be run
     local project
     project=$(dirname -- "$(readlink -f -- "$0")")/../..
@@ -57,12 +63,19 @@ decnet-broker) # --ready-file FILE
     echo 127.0.0.1:9 >"$2"
     exec sleep 1000
     ;;
-decnet-ttp)
-    [ -z "${FAKE_WORKER_FAILS:-}" ] || { echo 'a broken rule' >&2 && exit 78; }
-    [ "$(ask 'SELECT current_user')" = decnet_ttp ]
-    case "$*" in *--once*) exit 0 ;; esac
+decnet-ttp | decnet-attribution)
+    group=$(basename "$0")
+    group=${group#decnet-}
+    [ "${FAKE_WORKER_FAILS:-}" != "$group" ] || { echo 'a broken rule' >&2 && exit 78; }
+    [ "$(ask 'SELECT current_user')" = "decnet_$group" ]
+    case "$*" in
+    *--once*)
+        [ "${FAKE_ONCE_FAILS:-}" != "$group" ] || { echo 'a broken end' >&2 && exit 1; }
+        exit 0
+        ;;
+    esac
     ask "INSERT INTO decnet.consumer_position (group_name, topic, partition, next_offset, cluster_id)
-         VALUES ('ttp', 'attacker.session.ended', 0, 0, 'c') ON CONFLICT DO NOTHING"
+         VALUES ('$group', 'attacker.session.ended', 0, 0, 'c') ON CONFLICT DO NOTHING"
     exec sleep 1000
     ;;
 decnetctl)

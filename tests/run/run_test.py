@@ -68,8 +68,19 @@ def expect(condition, *words):
 def demo_prints_one_object_and_leaves_nothing(place):
     status, out, err = place.run("demo", "--json", place.log)
     expect(status == 0, err)
-    expect(json.loads(out)["lines"] == 3, out)
+    told = json.loads(out)
+    expect(told["lines"] == 3, out)
+    expect(told["attribution"] == {"identities": 1, "states": {"stable": 1}, "profiles": [
+        {"identity_uuid": "i", "attackers": 1, "addresses": ["a"], "primitives": [
+            {"primitive": "p", "state": "stable", "confidence": 1, "observation_count": 3, "current_value": "v",
+             "last_change_ts": 1.5}]}]}, out)
+    expect(set(told["seconds"]) == {"build", "start", "ingest", "tagging", "attribution", "total"}, out)
     expect(not place.left(), place.left())
+
+
+def demo_tells_a_person_how_attackers_behave(place):
+    status, out, err = place.run("demo", place.log)
+    expect(status == 0 and "How the attackers behave" in out and "attribution 0." in out, out, err)
 
 
 def standard_input_reaches_the_ingester(place):
@@ -79,9 +90,13 @@ def standard_input_reaches_the_ingester(place):
 
 
 def a_worker_that_ends_fails_the_demo(place):
-    status, _, err = place.run("demo", place.log, FAKE_WORKER_FAILS="1", FAKE_SECONDS="30")
-    expect(status == 1 and "a broken rule" in err, status, err)
-    expect(not place.left(), place.left())
+    for group in ("ttp", "attribution"):
+        status, _, err = place.run("demo", place.log, FAKE_WORKER_FAILS=group, FAKE_SECONDS="30")
+        expect(status == 1 and "a broken rule" in err and f"the worker {group}-1 ended" in err, status, err)
+        expect(not place.left(), place.left())
+        status, _, err = place.run("demo", place.log, FAKE_ONCE_FAILS=group)
+        expect(status == 1 and "a broken end" in err and f"the {group} worker failed" in err, status, err)
+        expect(not place.left(), place.left())
 
 
 def a_file_that_is_not_there_fails_at_once(place):
@@ -96,7 +111,9 @@ def kept_is_added_to_and_stopped(place):
     expect(len(place.left()) > 3, "something runs:", place.left())
     status, out, err = place.run("demo", "--json", place.log)
     expect(json.loads(out)["lines"] == 3, "a demo beside it starts from nothing:", out)
-    script = place.run("env")[1] + "\npsql -XAt -c 'SELECT count(*) FROM logs'"
+    text = place.run("env")[1]
+    expect(text.count("fakes") and "attribution show" in text, text)
+    script = text + "\npsql -XAt -c 'SELECT count(*) FROM logs'"
     seen = subprocess.run(["bash", "-c", script], stdout=subprocess.PIPE, text=True, check=True).stdout
     expect(seen.strip() == "6", "psql through ./run env:", seen)
     expect(place.run("stop")[0] == 0)
@@ -109,13 +126,13 @@ def demo_on_kafka_runs_a_group_and_leaves_nothing(place):
     expect(status == 0 and json.loads(out)["lines"] == 3, out, err)
     expect("Apache Kafka" in err and "37 created" in err, err)
     expect(not place.left(), place.left())
-    status, _, err = place.run("demo", "--kafka", place.log, FAKE_WORKER_FAILS="1", FAKE_SECONDS="30")
+    status, _, err = place.run("demo", "--kafka", place.log, FAKE_WORKER_FAILS="ttp", FAKE_SECONDS="30")
     expect(status == 1 and "a broken rule" in err and not place.left(), status, err, place.left())
 
 
-def kept_on_kafka_has_two_workers(place):
+def kept_on_kafka_has_its_workers(place):
     expect(place.run("demo", "--kafka", "--keep", place.log)[0] == 0)
-    expect(place.settles(lambda left: sum("decnet-ttp" in p or "sleep 1000" in p for p in left) == 2), place.left())
+    expect(place.settles(lambda left: sum("fakes/decnet-" in p or "sleep 1000" in p for p in left) == 3), place.left())
     status, out, err = place.run("demo", "--keep", "--json", place.log)
     expect(status == 0 and json.loads(out)["lines"] == 6 and "kept by an earlier run" in err, err)
     expect(place.run("stop")[0] == 0 and not place.left(), place.left())
@@ -196,10 +213,10 @@ def odd_folders_for_temporary_files(place):
         expect(not list(folder.iterdir()), folder)
 
 
-CASES = (demo_prints_one_object_and_leaves_nothing, standard_input_reaches_the_ingester, a_worker_that_ends_fails_the_demo,
-         a_file_that_is_not_there_fails_at_once, kept_is_added_to_and_stopped, demo_on_kafka_runs_a_group_and_leaves_nothing,
-         kept_on_kafka_has_two_workers, kafka_starts_once_and_stops, kafka_that_fails_or_dies_leaves_nothing,
-         signals_leave_nothing,
+CASES = (demo_prints_one_object_and_leaves_nothing, demo_tells_a_person_how_attackers_behave,
+         standard_input_reaches_the_ingester, a_worker_that_ends_fails_the_demo, a_file_that_is_not_there_fails_at_once,
+         kept_is_added_to_and_stopped, demo_on_kafka_runs_a_group_and_leaves_nothing, kept_on_kafka_has_its_workers,
+         kafka_starts_once_and_stops, kafka_that_fails_or_dies_leaves_nothing, signals_leave_nothing,
          the_next_start_cleans_up_after_a_kill, two_at_once_do_not_disturb_each_other, odd_folders_for_temporary_files)
 
 
