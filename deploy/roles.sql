@@ -7,7 +7,8 @@
 --   decnet_ttp      decnet-ttp@.service
 --   decnet_attribution  decnet-attribution@.service
 --   decnet_ingest   decnetctl ingest
---   decnet_admin    decnetctl for operators: reads everything, mends positions, dead letters, deferrals and pauses
+--   decnet_admin    decnetctl for operators: reads everything, mends positions, dead letters, deferrals and pauses, publishes
+--                   observations of history, has identities judged anew
 --   decnet_ro       reads everything, also the secrets that attackers tried: for people, not for programs (no login)
 --
 -- How a role logs in is up to pg_hba.conf; docs/operations.md shows peer authentication. A worker's role carries the name
