@@ -237,6 +237,17 @@ static int store(Profiles *p)
     return r ? r : series_remove(p->repo, keys, n);
 }
 
+static void count_change(AttributionState state)
+{
+    static Metric *counters[ATTRIBUTION_STATE_N]; /* looking one up by its label takes as long as the rest */
+
+    if (!counters[state])
+        counters[state] =
+            metric_labelled("decnet_attribution_state_changes_total", "States that changed, by the new one.",
+                            METRIC_COUNTER, "state", attribution_state_name(state));
+    metric_add(counters[state], 1);
+}
+
 static void announce(Profiles *p, size_t i, Buf *buf)
 {
     const Profile *profile = &p->items[i];
@@ -260,9 +271,7 @@ static void announce(Profiles *p, size_t i, Buf *buf)
     state_changed_encode(&event, &id, buf);
     worker_emit(p->w, "attribution.profile.state_changed", STR("attribution.profile.state_changed"), &id,
                 str_from(identity), buf_str(buf));
-    metric_add(metric_labelled("decnet_attribution_state_changes_total", "States that changed, by the new one.",
-                               METRIC_COUNTER, "state", attribution_state_name(t->row.state)),
-               1);
+    count_change(t->row.state);
 }
 
 /* --- several hands --- */

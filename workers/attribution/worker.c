@@ -37,9 +37,13 @@ static void count_outcome(RowOutcome outcome)
 {
     static const char *const names[] = {
         [ROW_UNCHANGED] = "known", [ROW_NEW] = "new", [ROW_CHANGED] = "changed", [ROW_STALE] = "stale"};
-    metric_add(metric_labelled("decnet_attribution_observations_total", "Observations by what became of them.",
-                               METRIC_COUNTER, "outcome", names[outcome]),
-               1);
+    static Metric *counters[ARRAY_SIZE(names)];
+
+    if (!counters[outcome])
+        counters[outcome] =
+            metric_labelled("decnet_attribution_observations_total", "Observations by what became of them.",
+                            METRIC_COUNTER, "outcome", names[outcome]);
+    metric_add(counters[outcome], 1);
 }
 
 /* What prepare() makes of a record. */
