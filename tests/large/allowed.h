@@ -1,0 +1,7 @@
+{"get_logs", "search", FREE_TEXT, "a word may stand anywhere in a line, which no index finds; lines are read from the newest on"},
+{"get_total_logs", "search", FREE_TEXT, "a word may stand anywhere in a line, which no index finds"},
+{"get_total_logs", "start_time", ABSENT, "an exact count reads what it counts"},
+{"get_log_histogram", "search", FREE_TEXT, "a word may stand anywhere in a line, which no index finds"},
+{"get_log_histogram", "start_time", ABSENT, "it counts every log there is"},
+{"get_logs_after_id", "search", FREE_TEXT, "a word may stand anywhere in a line, which no index finds; lines are read from the given id on"},
+{"purge_logs_and_bounties", NULL, NULL, "it deletes whole tables"},
