@@ -40,7 +40,7 @@ postgres_start() { # durable | fast
         -c dynamic_shared_memory_type=mmap -c timezone=UTC -c log_timezone=UTC -c max_connections=200
         -c shared_buffers=256MB -c max_wal_size=2GB -c log_parameter_max_length_on_error=0)
     if [ "$1" = fast ]; then
-        settings+=(-c fsync=off -c synchronous_commit=off -c full_page_writes=off)
+        settings+=(-c fsync=off -c synchronous_commit=off -c full_page_writes=off -c wal_level=minimal -c max_wal_senders=0)
     fi
     if is_root; then
         spawn postgres setpriv --reuid=postgres --regid=postgres --init-groups -- \

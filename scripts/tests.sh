@@ -2,25 +2,25 @@
 # ./run test: every test there is, under sanitizers and with a second compiler, and one line of totals at the end.
 
 run_test() {
-    local quick='' kafka=1
+    local quick='' kafka=1 large='' rest=1
     while [ $# -gt 0 ]; do
         case $1 in
         --quick) quick=1 ;;
         --no-kafka) kafka='' ;;
-        *) usage "test has two options, --quick and --no-kafka" ;;
+        --with-large) large=1 ;;
+        --large) large=1 rest='' kafka='' ;;
+        *) usage "test has the options --quick, --no-kafka, --large and --with-large" ;;
         esac
         shift
     done
     environment_forget
-    test_open "$kafka"
+    test_open "$kafka" "$large"
+    [ -n "$kafka" ] || [ -z "$rest" ] || TEST_LEFT_OUT+=("what needs Apache Kafka: suite kafka (--no-kafka)")
     if test_build asan; then
-        test_suite asan unit
-        test_suite asan fuzz-replay
-        test_suite asan live fast
-        [ -z "$kafka" ] || test_kafka asan
-        [ -n "$quick" ] || test_suite asan chaos durable
+        [ -z "$rest" ] || test_most "$kafka" "$quick"
+        [ -z "$large" ] || test_suite asan large fast
     fi
-    if [ -z "$quick" ]; then
+    if [ -n "$rest" ] && [ -z "$quick" ]; then
         if test_build clang; then
             test_suite clang unit
         fi
@@ -29,14 +29,23 @@ run_test() {
     test_totals
 }
 
-test_open() { # KAFKA-or-empty
-    local base=/dev/shm
+test_most() { # KAFKA-or-empty QUICK-or-empty
+    test_suite asan unit
+    test_suite asan fuzz-replay
+    test_suite asan live fast
+    [ -z "$1" ] || test_kafka asan
+    [ -n "$2" ] || test_suite asan chaos durable
+}
+
+test_open() { # KAFKA-or-empty LARGE-or-empty
+    local base=/dev/shm room_kib=1048576
+    [ -z "$2" ] || room_kib=6291456 # the large repository, and as much again while it is made
     packages_ensure build test
     [ -z "$1" ] || kafka_ensure # first of all: without it there is no full run
     TEST_STARTED=$(now_us)
     TEST_TIMES=()
     # A memory file system makes databases 5 to 20 times faster; without room there the usual folder does.
-    if ! [ -w $base ] || [ "$(df -Pk $base | awk 'NR == 2 { print $4 }')" -lt 1048576 ]; then
+    if ! [ -w $base ] || [ "$(df -Pk $base | awk 'NR == 2 { print $4 }')" -lt "$room_kib" ]; then
         base=$(private_base)
     fi
     private_make "$base"
@@ -44,7 +53,6 @@ test_open() { # KAFKA-or-empty
     declare -gA TEST_SERVERS=()
     mkdir "$PRIVATE/results" "$PRIVATE/san"
     TEST_LEFT_OUT=()
-    [ -n "$1" ] || TEST_LEFT_OUT+=("what needs Apache Kafka: suite kafka (--no-kafka)")
     : >"$PRIVATE/results/failed" # cases that no test log names: builds, sanitizer reports
 }
 

@@ -35,6 +35,7 @@ bench_table() {
 ttp     postgres  [--kafka [--processes N]]: ingest and tagging to committed rows, beside plain COPY
 latency postgres  from a session event to its rows at half the full load; memory, drain, start (--kafka SERVERS)
 attribution postgres  [--kafka]: observations to committed states beside plain COPY; what a long series costs
+repo    postgres  the methods: rows stored beside plain COPY, and how long reading takes on a million logs (--json)
 engine  -         COMMANDS [RULES]: the rule engine alone on a file of commands, beside bare hs_scan
 END
 }

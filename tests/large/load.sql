@@ -30,17 +30,17 @@ BEGIN
 END $$;
 
 INSERT INTO campaigns (uuid, created_at, updated_at, confidence, identity_count, ja3_hashes)
-    SELECT pg_temp.u('c', i), pg_temp.at(i), pg_temp.at(i), 0.5, 5, '["ja3"]' FROM generate_series(1, 20000) i;
+    SELECT pg_temp.u('c', i), pg_temp.at(i), pg_temp.at(i), 0.5, 5, '["ja3"]' FROM generate_series(1, 50000) i;
 INSERT INTO attacker_identities (uuid, campaign_id, created_at, updated_at, observation_count, ja3_hashes, hassh_hashes,
     merged_into_uuid)
-    SELECT pg_temp.u('d', i), pg_temp.u('c', i % 20000 + 1), pg_temp.at(i), pg_temp.at(i), 2, '["ja3"]', '["hassh"]',
+    SELECT pg_temp.u('d', i), pg_temp.u('c', i % 50000 + 1), pg_temp.at(i), pg_temp.at(i), 2, '["ja3"]', '["hassh"]',
         CASE WHEN i % 100 = 0 THEN pg_temp.u('d', i - 1) END
     FROM generate_series(1, 100000) i;
 INSERT INTO attackers (uuid, ip, identity_id, first_seen, last_seen, event_count, service_count, decky_count, services,
     deckies, is_traversal, country_code, asn, commands)
     SELECT pg_temp.u('a', i), pg_temp.ip(i), CASE WHEN i % 4 <> 0 THEN pg_temp.u('d', (i + 1) / 2) END, pg_temp.at(i),
         pg_temp.at(i * 7919 % 1000000), CASE WHEN i % 100 = 1 THEN 250 ELSE 3 END, 1, 1,
-        jsonb_build_array(pg_temp.service(i)), jsonb_build_array('decky-' || i % 50), i % 10 = 0, 'NL', i % 5000,
+        jsonb_build_array(pg_temp.service(i / 100 * 7 + i)), jsonb_build_array('decky-' || i % 50), i % 10 = 0, 'NL', i % 5000,
         CASE WHEN i % 3 = 0 THEN jsonb_build_array(jsonb_build_object('id', 1, 'command', 'uname -a', 'service', 'ssh',
             'decky', 'decky-1', 'timestamp', '2026-01-01T00:00:00Z')) ELSE '[]' END
     FROM generate_series(1, 200000) i;
@@ -65,7 +65,8 @@ INSERT INTO logs ("timestamp", decky, service, event_type, attacker_ip, raw_line
     FROM generate_series(1, 1000000) i;
 INSERT INTO bounty ("timestamp", decky, service, attacker_ip, bounty_type, payload)
     SELECT pg_temp.at(i * 3), 'decky-' || i % 50, pg_temp.service(i), pg_temp.ip(pg_temp.who(i)),
-        (ARRAY['fingerprint', 'artifact', 'ip_leak', 'probe_relay', 'credential', 'credential'])[i / 2 % 6 + 1],
+        CASE WHEN i % 100 < 2 THEN 'artifact'
+            ELSE (ARRAY['fingerprint', 'ip_leak', 'probe_relay', 'credential'])[i / 2 % 4 + 1] END,
         jsonb_build_object('hash', md5(i::text), 'fingerprint_type', 'ja3')
     FROM generate_series(1, 300000) i;
 INSERT INTO credentials (attacker_ip, attacker_uuid, decky_name, service, principal, secret_sha256, secret_printable,
@@ -119,7 +120,7 @@ INSERT INTO state (key, value) SELECT 'key-' || i, '{}' FROM generate_series(1, 
 INSERT INTO ttp_rule (rule_id, rule_version, source_path, yaml_content, updated_by)
     SELECT 'R' || lpad(i::text, 4, '0'), 1, 'x', 'x', 'x' FROM generate_series(0, 59) i;
 INSERT INTO swarm_hosts (uuid, name, address, client_cert_fingerprint, cert_bundle_path)
-    SELECT pg_temp.u('5', i), 'host-' || i, '192.0.2.1', 'fingerprint-' || i, '/x' FROM generate_series(1, 200) i;
+    SELECT pg_temp.u('5', i), 'host-' || i, '192.0.2.1', 'fingerprint-' || i, '/x' FROM generate_series(1, 2000) i;
 INSERT INTO decky_shards (decky_name, host_uuid, state)
     SELECT 'decky-' || i, pg_temp.u('5', i % 200 + 1), 'running' FROM generate_series(1, 5000) i;
 INSERT INTO fleet_deckies (host_uuid, name, state)

@@ -19,9 +19,8 @@
 
 #define LARGE_ROWS 10000 /* a table with more is large */
 enum {
-
-    READ_MAX = 25000,  /* rows of a large table that one scan may read: two of the longest pages, an offset */
-    WASTE_FREE = 1000, /* rows that a scan may read in vain, */
+    READ_MAX = 40000,  /* rows that one scan may read: the longest page at an offset, and as many in vain */
+    WASTE_FREE = 2000, /* rows that a scan may read in vain in any case, */
     WASTE_FACTOR = 10, /* and how many for each that it hands on */
 };
 

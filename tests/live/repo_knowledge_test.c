@@ -1,14 +1,18 @@
 /* The schema and what is read out of it as a whole: migrations, dump, summary, listings, dead letters. */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/json.h"
 #include "pg_harness.h"
+#include "repo/attackers.h"
 #include "repo/dead_letters.h"
 #include "repo/dump.h"
 #include "repo/listings.h"
+#include "repo/logs.h"
 #include "repo/migrate.h"
 #include "repo/summary.h"
 
@@ -124,6 +128,137 @@ Test(migrate, a_migration_that_fails_leaves_nothing, .init = setup_empty, .fini 
     cr_expect_eq(r, REPO_E_OPERATOR, "%s", repo_error_text(repo));
     cr_expect_str_eq(repo_error(repo)->sqlstate, "42P07");
     cr_expect_eq(harness_sql_int("SELECT count(*) FROM pg_tables WHERE schemaname = 'decnet'"), 1);
+}
+
+/* The schema as its first release left it. */
+static void apply_the_first(void)
+{
+    char checksum[65];
+
+    sha256_hex(checksum, str_from(migrations[0].sql));
+    harness_sql("CREATE SCHEMA decnet; CREATE TABLE decnet.schema_version (version integer PRIMARY KEY,"
+                " min_worker integer NOT NULL, name text NOT NULL, checksum text NOT NULL,"
+                " applied_at timestamptz NOT NULL DEFAULT now());"
+                " INSERT INTO decnet.schema_version (version, min_worker, name, checksum) VALUES (1, 1, '%s', '%s')",
+                migrations[0].name, checksum);
+    harness_sql("%s", migrations[0].sql);
+}
+
+Test(migrate, from_the_first_schema_with_rows_in_it, .init = setup_empty, .fini = teardown, .timeout = 60)
+{
+    static const char *const rows =
+        "SELECT md5(string_agg(t::text, '' ORDER BY t::text)) FROM (SELECT uuid::text || ip || services || first_seen"
+        " FROM attackers UNION ALL SELECT id::text || raw_line || fields FROM logs UNION ALL SELECT id::text ||"
+        " secret_sha256 || attempt_count FROM credentials UNION ALL SELECT uuid::text || attacker_uuid || evidence"
+        " FROM ttp_tag UNION ALL SELECT uuid::text || expires_at FROM attacker_intel) t (t)";
+    Seen seen = {0};
+
+    apply_the_first();
+    harness_sql("INSERT INTO attackers (ip, first_seen, last_seen, services) SELECT 'ip ' || i, '2026-01-01Z',"
+                " '2026-01-01Z', '[\"ssh\"]' FROM generate_series(1, 500) i;"
+                " INSERT INTO logs (decky, service, event_type, attacker_ip, raw_line, fields) SELECT 'd', 's',"
+                "  'session_recorded', 'ip 1', i, '{\"sid\":\"x\"}' FROM generate_series(1, 500) i;"
+                " INSERT INTO credentials (attacker_ip, decky_name, service, secret_sha256) SELECT 'ip 1', 'd', 's', i"
+                "  FROM generate_series(1, 500) i;"
+                " INSERT INTO attacker_intel (attacker_uuid, attacker_ip, expires_at) SELECT uuid, ip, '2026-01-02Z'"
+                "  FROM attackers;"
+                " INSERT INTO ttp_tag (uuid, source_kind, source_id, attacker_uuid, tactic, technique_id, confidence,"
+                "  rule_id, rule_version, evidence, attack_release) SELECT gen_random_uuid(), 'command', 'x', uuid,"
+                "  'TA0002', 'T1059', 0.5, 'R0010', 1, '{}', 'v' FROM attackers");
+    cleanup(freep) char *before = harness_sql_text("%s", rows);
+    expect_refused(migrate_check(repo), "002_");
+    expect_ok(migrate_up(repo, NULL, NULL));
+    expect_ok(migrate_check(repo));
+    expect_ok(migrate_status(repo, count, &seen));
+    cr_expect_eq(seen.applied, n_migrations);
+    cleanup(freep) char *after = harness_sql_text("%s", rows);
+    cr_expect_str_eq(after, before);
+}
+
+/* --- writers that go on while the schema changes under them --- */
+
+enum { WRITERS = 4 };
+typedef struct Writer {
+    pthread_t thread;
+    int number, committed, unexpected;
+    char error[300];
+} Writer;
+static atomic_bool enough;
+
+/* An attacker and a log line in one transaction, so that locks are held on one table while the other is waited for. */
+static int write_both(Repo *own, void *arg)
+{
+    Writer *w = arg;
+    char ip[IP_TEXT_BYTES];
+    Uuid id = uuid_random();
+    bool is_new;
+
+    snprintf(ip, sizeof(ip), "198.51.100.%d", w->number);
+    AttackerChange change = {.ip = str_from(ip),
+                             .uuid = attacker_uuid(ip),
+                             .first_seen_us = 1,
+                             .last_seen_us = 2,
+                             .events = 1,
+                             .services = STR("[]"),
+                             .deckies = STR("[]")};
+    LogRow log = {.source_event_id = id,
+                  .timestamp_us = 1,
+                  .decky = STR("d"),
+                  .service = STR("s"),
+                  .event_type = STR("e"),
+                  .attacker_ip = str_from(ip),
+                  .raw_line = STR("x"),
+                  .fields = STR("{}")};
+    int r = attackers_add(own, &change, 1);
+    r = r ? r : logs_lock_and_compare(own, &id, 1, &is_new);
+    return r ? r : logs_append(own, &log, 1);
+}
+
+static void *write_on(void *arg)
+{
+    Writer *w = arg;
+    cleanup(repo_freep) Repo *own = repo_new(&(RepoOptions){.conninfo = conninfo, .application_name = "writer"});
+
+    while (!atomic_load(&enough)) {
+        int r = repo_connect(own);
+        r = r ? r : repo_transaction(own, write_both, w);
+        w->committed += r == 0;
+        if (r != 0 && r != REPO_E_RETRY) {
+            w->unexpected++;
+            snprintf(w->error, sizeof(w->error), "%s", repo_error_text(own));
+        }
+    }
+    return NULL;
+}
+
+Test(migrate, under_load, .init = setup_empty, .fini = teardown, .timeout = 60)
+{
+    Writer writers[WRITERS];
+    int committed = 0, tries = 0, r;
+
+    apply_the_first();
+    for (int i = 0; i < WRITERS; i++) {
+        writers[i] = (Writer){.number = i + 1};
+        cr_assert_eq(pthread_create(&writers[i].thread, NULL, write_on, &writers[i]), 0);
+    }
+    cr_assert(harness_sql_wait(1, 20000, "SELECT CASE WHEN count(*) > 20 THEN 1 ELSE 0 END FROM logs"));
+    do { /* in the way of each other: one of them tries again */
+        r = migrate_up(repo, NULL, NULL);
+    } while (r == REPO_E_RETRY && ++tries < 20);
+    int64_t then = harness_sql_int("SELECT count(*) FROM logs");
+    cr_expect(harness_sql_wait(1, 20000, "SELECT CASE WHEN count(*) > %lld THEN 1 ELSE 0 END FROM logs",
+                               (long long)then + 20),
+              "writing goes on");
+    atomic_store(&enough, true);
+    for (int i = 0; i < WRITERS; i++) {
+        pthread_join(writers[i].thread, NULL);
+        cr_expect_eq(writers[i].unexpected, 0, "%s", writers[i].error);
+        committed += writers[i].committed;
+    }
+    cr_expect_eq(r, 0, "%s", repo_error_text(repo));
+    expect_ok(migrate_check(repo));
+    cr_expect_eq(harness_sql_int("SELECT count(*) FROM logs"), committed);
+    cr_expect_eq(harness_sql_int("SELECT sum(event_count) FROM attackers"), committed);
 }
 
 /* --- dump --- */

@@ -49,44 +49,11 @@ static int upsert_credential(MethodCall *call, JsonWriter *w)
     COLUMN_HOLDS("decky_name", search)                                                                                 \
     " OR " COLUMN_HOLDS("service", search) " OR " COLUMN_HOLDS("principal",                                            \
                                                                search) " OR " COLUMN_HOLDS("secret_printable", search)
-#define SELECTED(search, service)                                                                                      \
+#define SELECTED(search, service, ip)                                                                                  \
     " WHERE (" search "::text IS NULL OR " ANY_HOLDS(search) ") AND (" service "::text IS NULL OR service = " service  \
-                                                             ")"
+                                                             ") AND (NULLIF(" ip                                       \
+                                                             "::text, '') IS NULL OR attacker_ip = " ip ")"
 #define NEWEST_FIRST " ORDER BY last_seen DESC, id DESC"
-
-/* Two statements, as one plan for both would read the whole table for one address. */
-static int run_by_address(MethodCall *call, int address, const Statement statements[2], JsonWriter *w)
-{
-    return method_run_statement(call, &statements[method_text(call, address).len > 0], w);
-}
-
-#define LISTED_AS SELECTED("$3", "$4")
-#define COUNTED_AS SELECTED("$1", "$2")
-#define PAGE NEWEST_FIRST " LIMIT $1 OFFSET $2"
-
-static int get_credentials(MethodCall *call, JsonWriter *w)
-{
-    static const Statement statements[] = {
-        {.name = "method_get_credentials", .shape = SHAPE_ROWS, .sql = "SELECT * FROM credentials" LISTED_AS PAGE},
-        {.name = "method_get_credentials_of",
-         .shape = SHAPE_ROWS,
-         .sql = "SELECT * FROM credentials" LISTED_AS " AND attacker_ip = $5" PAGE},
-    };
-    return run_by_address(call, 4, statements, w);
-}
-
-static int get_total_credentials(MethodCall *call, JsonWriter *w)
-{
-    static const Statement statements[] = {
-        {.name = "method_get_total_credentials",
-         .shape = SHAPE_ROW,
-         .sql = "SELECT count(*) FROM credentials" COUNTED_AS},
-        {.name = "method_get_total_credentials_of",
-         .shape = SHAPE_ROW,
-         .sql = "SELECT count(*) FROM credentials" COUNTED_AS " AND attacker_ip = $3"},
-    };
-    return run_by_address(call, 2, statements, w);
-}
 
 /* Rows are locked in key order, as the upsert of credentials writes them. */
 static int update_credential_attacker_uuid(MethodCall *call, JsonWriter *w)
@@ -123,13 +90,15 @@ METHOD(get_credentials,
                   {"search", PARAM_FILTER, .nullable = true},
                   {"service", PARAM_FILTER, .nullable = true},
                   {"attacker_ip", PARAM_IP, .nullable = true}},
-       .returns = "list[row(credentials)]", .shape = METHOD_ROWS, .run = get_credentials);
+       .returns = "list[row(credentials)]", .shape = METHOD_ROWS, .statement.plan_anew = true,
+       .statement.sql = "SELECT * FROM credentials" SELECTED("$3", "$4", "$5") NEWEST_FIRST " LIMIT $1 OFFSET $2");
 
 METHOD(get_total_credentials,
        .params = {{"search", PARAM_FILTER, .nullable = true},
                   {"service", PARAM_FILTER, .nullable = true},
                   {"attacker_ip", PARAM_IP, .nullable = true}},
-       .returns = "int", .shape = METHOD_SCALAR, .run = get_total_credentials);
+       .returns = "int", .shape = METHOD_SCALAR, .statement.plan_anew = true,
+       .statement.sql = "SELECT count(*) FROM credentials" SELECTED("$1", "$2", "$3"));
 
 METHOD(get_credentials_for_attacker, .params = {{"attacker_ip", PARAM_IP, .required = true}},
        .returns = "list[row(credentials)]", .shape = METHOD_ROWS,

@@ -14,6 +14,7 @@ static void write_history(const PGresult *r, int row, JsonWriter *w)
 
 METHOD(iter_attacker_commands_since, .params = {{"since", PARAM_TIME, .required = true}},
        .returns = "stream[(row(attackers), list[command object])]", .iterates = true, .shape = METHOD_ROWS,
+       .statement.plan_anew = true, /* recent ones by their index, all of them by a scan */
        .statement.sql = "SELECT a.*, (SELECT COALESCE(jsonb_agg(e ORDER BY n), '[]')"
                         "  FROM jsonb_array_elements(a.commands) WITH ORDINALITY AS t (e, n)"
                         "  WHERE jsonb_typeof(e) = 'object') AS entries"

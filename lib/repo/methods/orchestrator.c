@@ -74,7 +74,8 @@ static int run_first_given(MethodCall *call, const int *params, const Statement 
 static int list_events(MethodCall *call, JsonWriter *w)
 {
     static const Statement statements[] = {
-        {"method_list_orchestrator_events_kind", SHAPE_ROWS, EVENTS_SINCE " AND kind = $3" NEWEST_FIRST},
+        {"method_list_orchestrator_events_kind", SHAPE_ROWS, EVENTS_SINCE " AND kind = $3" NEWEST_FIRST,
+         .plan_anew = true},
         {"method_list_orchestrator_events", SHAPE_ROWS, EVENTS_SINCE NEWEST_FIRST},
     };
     return run_first_given(call, (const int[]){2}, statements, ARRAY_SIZE(statements), w);

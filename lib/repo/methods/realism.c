@@ -75,9 +75,9 @@ static int run_of_decky(MethodCall *call, const Statement *of_decky, const State
 static int list_files(MethodCall *call, JsonWriter *w)
 {
     static const Statement of_decky = {"method_list_synthetic_files_decky", SHAPE_ROWS,
-                                       "SELECT * FROM synthetic_files" OF_DECKY FILTERED PAGE};
+                                       "SELECT * FROM synthetic_files" OF_DECKY FILTERED PAGE, .plan_anew = true};
     static const Statement of_all = {"method_list_synthetic_files", SHAPE_ROWS,
-                                     "SELECT * FROM synthetic_files" OF_ALL FILTERED PAGE};
+                                     "SELECT * FROM synthetic_files" OF_ALL FILTERED PAGE, .plan_anew = true};
     return run_of_decky(call, &of_decky, &of_all, w);
 }
 

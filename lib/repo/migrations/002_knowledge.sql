@@ -155,6 +155,7 @@ CREATE INDEX ix_bounty_timestamp ON bounty ("timestamp" DESC, id DESC);
 CREATE INDEX ix_bounty_type ON bounty (bounty_type, "timestamp" DESC, id DESC);
 CREATE INDEX ix_credentials_secret ON credentials (secret_sha256, secret_kind, (COALESCE(principal, '')), id);
 CREATE INDEX ix_credentials_last_seen ON credentials (last_seen DESC, id DESC);
+CREATE INDEX ix_credentials_service ON credentials (service, last_seen DESC, id DESC);
 CREATE INDEX ix_attackers_last_seen ON attackers (last_seen DESC, uuid);
 CREATE INDEX ix_attackers_event_count ON attackers (event_count DESC, last_seen DESC, uuid);
 CREATE INDEX ix_attackers_is_traversal ON attackers (is_traversal DESC, last_seen DESC, uuid);
@@ -170,5 +171,3 @@ CREATE INDEX ix_attacker_identities_merged_into ON attacker_identities (merged_i
     WHERE merged_into_uuid IS NOT NULL;
 CREATE INDEX ix_campaigns_live ON campaigns (updated_at DESC, uuid) WHERE merged_into_uuid IS NULL;
 CREATE INDEX ix_campaigns_created_at ON campaigns (created_at, uuid);
-CREATE INDEX ix_campaigns_merged_into ON campaigns (merged_into_uuid) WHERE merged_into_uuid IS NOT NULL;
-CREATE INDEX ix_attacker_intel_expires_at ON attacker_intel (expires_at);
