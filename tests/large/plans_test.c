@@ -86,7 +86,7 @@ static void free_names(Name **set)
 
 /* --- TAP --- */
 
-static void report(Check *c, bool good, const char *fmt, ...)
+printf_like(3, 4) static void report(Check *c, bool good, const char *fmt, ...)
 {
     va_list args;
 
@@ -190,9 +190,8 @@ static bool allows(const struct Allowed *a, const Check *c)
     return !a->param;
 }
 
-static void complain(Check *c, const char *text, const char *fmt, ...)
+printf_like(3, 4) static void complain(Check *c, const char *text, const char *fmt, ...)
 {
-    cleanup(buf_free) Buf why = {0};
     va_list args;
 
     for (size_t i = 0; i < ARRAY_SIZE(allowed); i++) {
