@@ -112,7 +112,7 @@ fuzz_one() { # NAME PROGRAM SECONDS
 }
 
 c_sources() { # NUL-separated
-    find "$TOP/lib" "$TOP/workers" "$TOP/tools" "$TOP/tests" -name '*.[ch]' -print0
+    find "$TOP/include" "$TOP/lib" "$TOP/workers" "$TOP/tools" "$TOP/tests" -name '*.[ch]' -print0
 }
 
 run_fmt() {
@@ -145,7 +145,7 @@ lint_format() {
 }
 
 lint_shell() {
-    (cd "$TOP" && shellcheck -x run .ci/run) # run brings in all of scripts/
+    (cd "$TOP" && shellcheck -x run .ci/run tests/live/library/build.sh) # run brings in all of scripts/
 }
 
 lint_manuals() {

@@ -55,6 +55,9 @@ const char *method_group(size_t i);
 const char *method_name(const Method *m);
 const MethodParam *method_params(const Method *m);
 const char *method_returns(const Method *m); /* in the notation of the interface */
+/* The type of a parameter in the same notation, without the mark for null. */
+const char *param_type_name(const MethodParam *p);
+bool param_may_be_null(const MethodParam *p);
 bool method_writes(const Method *m);
 bool method_iterates(const Method *m); /* the interface calls it an asynchronous iterator */
 bool method_streams(const Method *m);  /* repo_call_each() takes it, too */

@@ -301,11 +301,34 @@ static void expect_refusal(json_object *params, int outcome)
         expect_unchanged();
 }
 
+/* Methods that return one value: typed callers rely on it. Others may be anything but no JSON. */
+static const struct {
+    const char *returns;
+    json_type is;
+    bool or_null;
+} single_values[] = {
+    {"void", json_type_null, true},
+    {"int", json_type_int, false},
+    {"int (row id)", json_type_int, false},
+    {"bool", json_type_boolean, false},
+    {"uuid", json_type_string, false},
+    {"id", json_type_string, false},
+    {"trigger uuid", json_type_string, false},
+    {"uuid?", json_type_string, true},
+    {"identity uuid?", json_type_string, true},
+};
+
 static void expect_success(const Buf *result)
 {
     cleanup(json_putp) json_object *json = json_parse(buf_str(result));
+
     cr_expect(json || strcmp(result->data, "null") == 0, "%s, %s: the result is no JSON: %.200s", method_name(method),
               what, result->data);
+    for (size_t i = 0; i < ARRAY_SIZE(single_values); i++)
+        if (strcmp(method_returns(method), single_values[i].returns) == 0)
+            cr_expect(json ? json_object_is_type(json, single_values[i].is) : single_values[i].or_null,
+                      "%s, %s: the result is no %s: %.200s", method_name(method), what, single_values[i].returns,
+                      result->data);
 }
 
 static int checked(json_object *params, Buf *result)

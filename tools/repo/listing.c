@@ -6,18 +6,9 @@
 
 #include "repo/method.h"
 
-/* In the notation of what methods return. */
-static const char *const type_names[] = {
-    [PARAM_TEXT] = "str",  [PARAM_FILTER] = "str",   [PARAM_IP] = "str",        [PARAM_ID] = "str",
-    [PARAM_UUID] = "uuid", [PARAM_NEW_ID] = "uuid",  [PARAM_INT] = "int",       [PARAM_COUNT] = "int",
-    [PARAM_LIMIT] = "int", [PARAM_BOOL] = "bool",    [PARAM_TIME] = "datetime", [PARAM_OBJECT] = "dict",
-    [PARAM_LIST] = "list", [PARAM_SET] = "set[str]", [PARAM_IPS] = "set[str]",  [PARAM_JSON] = "any",
-};
-
 static void add_type(const MethodParam *p, Buf *out)
 {
-    bool may_be_null = p->nullable || (!p->required && !p->standard);
-    buf_printf(out, "%s%s", type_names[p->type], may_be_null ? "?" : "");
+    buf_printf(out, "%s%s", param_type_name(p), param_may_be_null(p) ? "?" : "");
 }
 
 static bool fits(size_t i, const char *pattern)

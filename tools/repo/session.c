@@ -8,7 +8,7 @@
 
 #include "base/limits.h"
 #include "repo/method.h"
-#include "ready.h"
+#include "repo/ready.h"
 #include "request.h"
 
 /* --- lines in --- */

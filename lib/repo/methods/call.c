@@ -55,6 +55,23 @@ const char *method_returns(const Method *m)
     return m->returns;
 }
 
+const char *param_type_name(const MethodParam *p)
+{
+    static const char *const names[] = {
+        [PARAM_TEXT] = "str",  [PARAM_FILTER] = "str",   [PARAM_IP] = "str",        [PARAM_ID] = "str",
+        [PARAM_UUID] = "uuid", [PARAM_NEW_ID] = "uuid",  [PARAM_INT] = "int",       [PARAM_COUNT] = "int",
+        [PARAM_LIMIT] = "int", [PARAM_BOOL] = "bool",    [PARAM_TIME] = "datetime", [PARAM_OBJECT] = "dict",
+        [PARAM_LIST] = "list", [PARAM_SET] = "set[str]", [PARAM_IPS] = "set[str]",  [PARAM_JSON] = "any",
+    };
+
+    return names[p->type];
+}
+
+bool param_may_be_null(const MethodParam *p)
+{
+    return p->nullable || (!p->required && !p->standard);
+}
+
 bool method_writes(const Method *m)
 {
     return m->writes;
