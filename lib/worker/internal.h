@@ -113,7 +113,7 @@ int partitions_take(Worker *w, BusConsumer *consumer, BusPosition *list, size_t 
 Partition *partition_find(Worker *w, const BusTopic *topic, int32_t partition);
 int partitions_resolve_doubt(Worker *w, const PositionAdvance *advances, size_t n, bool *ret_committed);
 int64_t partitions_goal_lag(const Worker *w); /* records up to the goal, over all partitions */
-bool partitions_renew_goals(Worker *w);        /* --once: the ends as they are now; false: not known now */
+bool partitions_renew_goals(Worker *w);       /* --once: the ends as they are now; false: not known now */
 void partitions_free(Worker *w);
 void partitions_hint(Worker *w); /* committed offsets for lag monitors */
 /* A topic may have got more partitions, a fenced one may still be assigned to us: look now and then. */
