@@ -9,6 +9,8 @@
 --   decnet_ingest   decnetctl ingest
 --   decnet_admin    decnetctl for operators: reads everything, mends positions, dead letters, deferrals and pauses, publishes
 --                   observations of history, has identities judged anew
+--   decnet_operator whoever reads and writes knowledge through the repository: a console, `decnetctl repo` (all methods but
+--                   `initialize`); sees nothing of the programs' own rows
 --   decnet_ro       reads everything, also the secrets that attackers tried: for people, not for programs (no login)
 --
 -- How a role logs in is up to pg_hba.conf; docs/operations.md shows peer authentication. A worker's role carries the name
@@ -28,7 +30,8 @@ DECLARE
         "decnet_ttp":    "LOGIN CONNECTION LIMIT 32",
         "decnet_attribution": "LOGIN CONNECTION LIMIT 32",
         "decnet_ingest": "LOGIN CONNECTION LIMIT 16",
-        "decnet_admin":  "LOGIN CONNECTION LIMIT 8"}';
+        "decnet_admin":  "LOGIN CONNECTION LIMIT 8",
+        "decnet_operator": "LOGIN CONNECTION LIMIT 32"}';
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtextextended('decnet.roles', 0)); -- roles belong to the server, not the database
     FOR role IN SELECT jsonb_object_keys(wanted) LOOP
@@ -36,7 +39,8 @@ BEGIN
             EXECUTE format('CREATE ROLE %I %s', role, wanted ->> role);
         END IF;
     END LOOP;
-    FOREACH role IN ARRAY ARRAY['decnet_ttp', 'decnet_attribution', 'decnet_ingest', 'decnet_admin'] LOOP
+    FOREACH role IN ARRAY ARRAY['decnet_ttp', 'decnet_attribution', 'decnet_ingest', 'decnet_admin',
+            'decnet_operator'] LOOP
         IF NOT pg_has_role(role, 'decnet_worker', 'MEMBER') THEN
             EXECUTE format('GRANT decnet_worker TO %I', role);
         END IF;
@@ -53,7 +57,7 @@ GRANT USAGE ON SCHEMA decnet TO decnet_worker, decnet_ro;
 
 -- Start from nothing, so that a grant which is gone from this file is gone from the database.
 REVOKE ALL ON ALL TABLES IN SCHEMA decnet FROM decnet_worker, decnet_ttp, decnet_attribution, decnet_ingest, decnet_admin,
-    decnet_ro;
+    decnet_operator, decnet_ro;
 
 -- --- everybody ---
 GRANT SELECT ON schema_version TO decnet_worker;
@@ -93,6 +97,15 @@ GRANT SELECT, INSERT ON attackers TO decnet_ingest;
 GRANT UPDATE (first_seen, last_seen, event_count, service_count, decky_count, services, deckies, traversal_path,
               is_traversal, bounty_count, credential_count, fingerprints, commands, country_code, country_source,
               asn, as_name, asn_source, ptr_record, updated_at) ON attackers TO decnet_ingest;
+
+-- --- operator: every table of the interface, and the queue that tells the attribution worker what others changed ---
+GRANT SELECT, INSERT, UPDATE, DELETE ON logs, bounty, credentials, credential_reuse, state, users, attackers,
+    attacker_fingerprint_state, attacker_behavior, smtp_targets, observations, observed_attachments, attacker_intel,
+    attacker_identities, campaigns, attribution_state, ttp_tag, ttp_rule, ttp_rule_state, swarm_hosts, decky_shards,
+    fleet_deckies, topologies, lans, topology_deckies, topology_edges, topology_status_events, topology_mutations,
+    webhook_subscriptions, canary_blobs, canary_tokens, canary_triggers, orchestrator_events, orchestrator_emails,
+    synthetic_files, realism_config, tarpit_rules TO decnet_operator;
+GRANT INSERT ON attribution_dirty TO decnet_operator;
 
 -- --- row security: a program sees and writes the runtime rows of its own group only ---
 CREATE OR REPLACE FUNCTION decnet_is_own_group(group_name text) RETURNS boolean

@@ -129,10 +129,7 @@ int ctl_fail_repo(const Ctl *ctl, int outcome)
 
 bool ctl_time(const char *text, int64_t *ret_us)
 {
-    cleanup(buf_free) Buf midnight = {0};
-
-    buf_printf(&midnight, "%sT00:00:00Z", text);
-    return time_parse(str_from(text), ret_us, NULL) == 0 || time_parse(buf_str(&midnight), ret_us, NULL) == 0;
+    return time_or_date_parse(str_from(text), ret_us) == 0;
 }
 
 int ctl_act(Ctl *ctl, const CtlAction *actions, size_t n)

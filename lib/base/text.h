@@ -2,6 +2,7 @@
  * buffer, hex, base64, SHA-256, canonical addresses, and the nearest of several words for messages. */
 #pragma once
 
+#include <assert.h>
 #include <string.h>
 
 #include "arena.h"
@@ -53,8 +54,10 @@ static inline void buf_append(Buf *buf, const void *data, size_t len)
 {
     if (len >= buf->cap - buf->len)
         buf_reserve(buf, len);
-    if (len)
+    if (len) {
+        assert(data);
         memcpy(buf->data + buf->len, data, len);
+    }
     buf->len += len;
     buf->data[buf->len] = '\0';
 }

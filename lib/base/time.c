@@ -88,6 +88,17 @@ int time_parse(Str text, int64_t *ret_us, bool *ret_no_offset)
     return *ret_us < 0 || *ret_us >= year_10000_us ? -EINVAL : 0; /* an offset or a leap second may lead out of range */
 }
 
+int time_or_date_parse(Str text, int64_t *ret_us)
+{
+    char midnight[] = "YYYY-MM-DDT00:00:00Z";
+    const size_t date_bytes = strlen("YYYY-MM-DD");
+
+    if (text.len != date_bytes)
+        return time_parse(text, ret_us, NULL);
+    memcpy(midnight, text.data, date_bytes);
+    return time_parse(str_from(midnight), ret_us, NULL);
+}
+
 static char *put_digits(char *out, int value, int n)
 {
     for (int i = n - 1; i >= 0; i--, value /= 10)

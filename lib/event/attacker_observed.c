@@ -1,8 +1,6 @@
 /* attacker.observed: an address was seen for the first time. */
 #include "event.h"
 
-#include <stdio.h>
-
 #include "payload.h"
 
 static const Str type_name = {"attacker.observed", sizeof("attacker.observed") - 1};
@@ -42,8 +40,6 @@ void attacker_observed_encode(const AttackerObserved *e, const Uuid *id, Buf *ou
 
 Uuid attacker_observed_id(const char *ip, int64_t first_seen_us)
 {
-    char time_text[24];
-
-    snprintf(time_text, sizeof(time_text), "%lld", (long long)first_seen_us);
-    return event_id(type_name, (Str[]){str_from(ip), str_from(time_text)}, 2);
+    char time_text[US_TEXT_BYTES];
+    return event_id(type_name, (Str[]){str_from(ip), payload_us_text(time_text, first_seen_us)}, 2);
 }

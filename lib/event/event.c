@@ -99,6 +99,12 @@ EventReject event_envelope(const EventHeader *headers, size_t n_headers, json_ob
     return version.data ? schema_major(version, &ret->schema_major) : EVENT_OK;
 }
 
+Str payload_us_text(char out[US_TEXT_BYTES], int64_t us)
+{
+    snprintf(out, US_TEXT_BYTES, "%lld", (long long)us);
+    return str_from(out);
+}
+
 void payload_begin(JsonWriter *w, const Uuid *id, int64_t occurred_at_us)
 {
     json_begin_object(w);

@@ -1,8 +1,6 @@
 /* attacker.intel.enriched: what the providers say of one attacker, merged over all of them. */
 #include "event.h"
 
-#include <stdio.h>
-
 #include "payload.h"
 
 static const Str type_name = {"attacker.intel.enriched", sizeof("attacker.intel.enriched") - 1};
@@ -176,9 +174,8 @@ void intel_enriched_encode(const IntelFacts *f, const Uuid *id, Buf *out)
 
 Uuid intel_enriched_id(const Uuid *attacker, int64_t cached_at_us)
 {
-    char uuid_text[UUID_TEXT_BYTES], time_text[24];
+    char uuid_text[UUID_TEXT_BYTES], time_text[US_TEXT_BYTES];
 
     uuid_format(uuid_text, attacker);
-    snprintf(time_text, sizeof(time_text), "%lld", (long long)cached_at_us);
-    return event_id(type_name, (Str[]){str_from(uuid_text), str_from(time_text)}, 2);
+    return event_id(type_name, (Str[]){str_from(uuid_text), payload_us_text(time_text, cached_at_us)}, 2);
 }

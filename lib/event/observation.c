@@ -54,10 +54,9 @@ Uuid observation_row_id(Str evidence_ref, Str primitive)
 
 Uuid observation_id(const Observation *e)
 {
-    char time_text[24];
-
-    snprintf(time_text, sizeof(time_text), "%lld", (long long)epoch_us_from_s(e->ts));
-    return event_id(type_name, (Str[]){e->evidence_ref, e->primitive, str_from(time_text)}, 3);
+    char time_text[US_TEXT_BYTES];
+    return event_id(type_name,
+                    (Str[]){e->evidence_ref, e->primitive, payload_us_text(time_text, epoch_us_from_s(e->ts))}, 3);
 }
 
 Str observation_reference_topic(Arena *arena, Str primitive)

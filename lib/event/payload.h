@@ -20,6 +20,10 @@ void payload_ip(json_object *obj, const char *key, char out[IP_TEXT_BYTES]);
 /* TIME_NONE when the member is missing or no time. */
 int64_t payload_time(json_object *obj, const char *key);
 
+/* A time as a part of an event id: microseconds, in @out. */
+enum { US_TEXT_BYTES = 24 };
+Str payload_us_text(char out[US_TEXT_BYTES], int64_t us);
+
 void payload_put_uuid(JsonWriter *w, const char *key, const Uuid *uuid); /* NULL: null */
 /* Nothing at all when @s is absent. */
 void payload_put_optional(JsonWriter *w, const char *key, Str s);

@@ -1,8 +1,6 @@
 /* attribution.profile.*: another state of one primitive of an identity, and the suspicion of several hands. */
 #include "behaviour.h"
 
-#include <stdio.h>
-
 #include "payload.h"
 
 static const Str changed_name = {"attribution.profile.state_changed", sizeof("attribution.profile.state_changed") - 1};
@@ -11,12 +9,11 @@ static const Str suspected_name = {"attribution.profile.multi_actor_suspected",
 
 Uuid state_changed_id(const StateChanged *e)
 {
-    char identity[UUID_TEXT_BYTES], time_text[24];
+    char identity[UUID_TEXT_BYTES], time_text[US_TEXT_BYTES];
 
     uuid_format(identity, &e->identity_uuid);
-    snprintf(time_text, sizeof(time_text), "%lld", (long long)epoch_us_from_s(e->ts));
     Str parts[] = {str_from(identity), e->primitive, e->old_state.data ? e->old_state : STR("-"), e->new_state,
-                   str_from(time_text)};
+                   payload_us_text(time_text, epoch_us_from_s(e->ts))};
     return event_id(changed_name, parts, ARRAY_SIZE(parts));
 }
 

@@ -166,6 +166,13 @@ ArgArray *arg_array(Args *args, unsigned elem)
     return a;
 }
 
+void arg_ids(Args *args, const int64_t *ids, size_t n)
+{
+    ArgArray *a = arg_array(args, PG_INT8);
+    for (size_t i = 0; i < n; i++)
+        array_int8(a, ids[i]);
+}
+
 static void array_finish(ArgArray *a)
 {
     uint32_t header[] = {a->n > 0, a->n_null > 0, a->elem, (uint32_t)a->n, 1};

@@ -78,13 +78,6 @@ int dead_letter_read(Repo *repo, Arena *arena, int64_t id, DeadLetter *ret)
     return r;
 }
 
-static void bind_ids(Args *args, const int64_t *ids, size_t n)
-{
-    ArgArray *a = arg_array(args, PG_INT8);
-    for (size_t i = 0; i < n; i++)
-        array_int8(a, ids[i]);
-}
-
 int dead_letter_claim(Repo *repo, Arena *arena, const int64_t *ids, size_t n_ids, const char *group, int64_t after,
                       int64_t limit, DeadLetter **ret, size_t *ret_n)
 {
@@ -101,7 +94,7 @@ int dead_letter_claim(Repo *repo, Arena *arena, const int64_t *ids, size_t n_ids
     cleanup(pgresult_freep) PGresult *result = NULL;
 
     if (n_ids) {
-        bind_ids(&args, ids, n_ids);
+        arg_ids(&args, ids, n_ids);
     } else {
         arg_cstr(&args, group);
         arg_int8(&args, after);

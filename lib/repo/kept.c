@@ -67,13 +67,6 @@ int deferred_due(Repo *repo, const char *group, bool look_for_rows, int limit, i
     return r;
 }
 
-static void bind_id_array(Args *args, const int64_t *ids, size_t n)
-{
-    ArgArray *a = arg_array(args, PG_INT8);
-    for (size_t i = 0; i < n; i++)
-        array_int8(a, ids[i]);
-}
-
 int deferred_claim(Repo *repo, Arena *arena, const int64_t *ids, size_t n, KeptRecord **ret_records, size_t *ret_n)
 {
     static const Statement claim = {
@@ -84,7 +77,7 @@ int deferred_claim(Repo *repo, Arena *arena, const int64_t *ids, size_t n, KeptR
     cleanup(args_free) Args args = {0};
     cleanup(pgresult_freep) PGresult *result = NULL;
 
-    bind_id_array(&args, ids, n);
+    arg_ids(&args, ids, n);
     int r = repo_exec(repo, &claim, &args, &result);
     if (r != 0)
         return r;
@@ -111,7 +104,7 @@ int deferred_delete(Repo *repo, const int64_t *ids, size_t n)
     static const Statement delete = {
         .name = "deferred_delete", .shape = SHAPE_NONE, .sql = "DELETE FROM deferred_event WHERE id = ANY ($1)"};
     cleanup(args_free) Args args = {0};
-    bind_id_array(&args, ids, n);
+    arg_ids(&args, ids, n);
     return repo_run(repo, &delete, &args, NULL);
 }
 

@@ -16,6 +16,7 @@
 #define IS_SAME                                                                                                        \
     RANK("o")                                                                                                          \
     " = " RANK("i") " AND (NOT i.sets_identity_ref OR o.identity_ref IS NOT DISTINCT FROM i.identity_ref)"             \
+                    " AND (i.value_kind IS NULL OR o.value_kind IS NOT DISTINCT FROM i.value_kind)"                    \
                     " AND (o.confidence, o.window_start_ts, o.source, o.envelope_v, o.attacker_uuid)"                  \
                     " = (i.confidence, i.window_start_ts, i.source, i.envelope_v, i.attacker_uuid)"
 #define IS_STILL_NOT_LESS RANK("c") " >= " RANK("o")

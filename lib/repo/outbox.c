@@ -2,13 +2,6 @@
 #include "pg.h"
 #include "runtime.h"
 
-static void bind_ids(Args *args, const int64_t *ids, size_t n)
-{
-    ArgArray *a = arg_array(args, PG_INT8);
-    for (size_t i = 0; i < n; i++)
-        array_int8(a, ids[i]);
-}
-
 int outbox_row_insert(Repo *repo, const char *producer, int n_events, Str events, int64_t *ret_id)
 {
     static const Statement insert = {
@@ -32,7 +25,7 @@ int outbox_row_delete(Repo *repo, const int64_t *ids, size_t n)
     static const Statement delete = {
         .name = "outbox_row_delete", .shape = SHAPE_NONE, .sql = "DELETE FROM event_outbox WHERE id = ANY ($1)"};
     cleanup(args_free) Args args = {0};
-    bind_ids(&args, ids, n);
+    arg_ids(&args, ids, n);
     return repo_run(repo, &delete, &args, NULL);
 }
 
@@ -50,7 +43,7 @@ int outbox_row_claim(Repo *repo, Arena *arena, const char *producer, int64_t min
 
     arg_cstr(&args, producer);
     arg_int8(&args, min_age_ms);
-    bind_ids(&args, skip_ids, n_skip);
+    arg_ids(&args, skip_ids, n_skip);
     arg_int8(&args, limit);
     int r = repo_exec(repo, &claim, &args, &result);
     if (r != 0)

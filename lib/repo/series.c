@@ -89,7 +89,7 @@ static int follow_and_lock(Repo *repo, const Statement *s, const Uuid *uuids, si
 
 static const Link *find_link(const Link *links, size_t n, const Uuid *from)
 {
-    return n ? bsearch(from, links, n, sizeof(*links), by_uuid) : NULL;
+    return links ? bsearch(from, links, n, sizeof(*links), by_uuid) : NULL;
 }
 
 int series_lock(Repo *repo, SeriesOwner *owners, size_t n)

@@ -325,6 +325,46 @@ Test(repo_identities, eight_mergers_never_close_a_circle)
     cr_expect_eq(harness_sql_int("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"), 0);
 }
 
+/* One row under all hands: half of them change it, half make rows that point to it, which holds it. */
+enum { ROUNDS = 200 };
+
+static void change_or_hold_attacker(Repo *own, int index, void *arg)
+{
+    for (int i = 0; i < ROUNDS; i++)
+        json_object_put(index % 2 ? call_on(own, "increment_smtp_target",
+                                            "{'attacker_uuid':'%s','domain':'d%d-%d.test'}", (char *)arg, i, index)
+                                  : call_on(own, "set_attacker_identity_id",
+                                            "{'attacker_uuid':'%s','identity_uuid':'1d000000-0000-4000-8000-%012d'}",
+                                            (char *)arg, (i + index / 2) % 3 + 1));
+}
+
+static void change_or_hold_identity(Repo *own, int index, void *arg)
+{
+    (void)arg;
+    for (int i = 0; i < ROUNDS; i++)
+        json_object_put(index % 2 ? call_on(own, "create_attacker_identity",
+                                            "{'row':{'uuid':'1d000000-0000-4000-8000-%06d%06d','merged_into_uuid':"
+                                            "'1d000000-0000-4000-8000-000000000001'}}",
+                                            index, i)
+                                  : call_on(own, "update_identity_merged_into",
+                                            "{'identity_uuid':'1d000000-0000-4000-8000-000000000001',"
+                                            "'winner_uuid':null}"));
+}
+
+Test(repo_identities, changing_a_row_that_others_point_to_never_deadlocks)
+{
+    char a[UUID_TEXT_BYTES];
+
+    for (unsigned n = 1; n <= 3; n++)
+        create(n, "");
+    snprintf(a, sizeof(a), "%s", attacker("198.51.100.1"));
+    hammer_all(change_or_hold_attacker, a);
+    hammer_all(change_or_hold_identity, NULL);
+    cr_expect_eq(harness_sql_int("SELECT count(*) FROM smtp_targets"), HAMMERS / 2 * ROUNDS);
+    cr_expect_eq(harness_sql_int("SELECT count(*) FROM attacker_identities"), HAMMERS / 2 * ROUNDS + 3);
+    cr_expect_eq(harness_sql_int("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"), 0);
+}
+
 /* --- fingerprints --- */
 
 Test(repo_identities, fingerprints_are_overwritten_as_a_whole)

@@ -31,6 +31,55 @@ Test(repo_method, parameters_are_checked)
     cr_expect_str_eq(result.data, "0");
 }
 
+Test(repo_method, a_date_alone_is_its_midnight)
+{
+    json_object_put(call("add_log", "{'log_data':{'decky':'d','service':'s','event_type':'e','attacker_ip':'x',"
+                                    "'raw_line':'','fields':{},'timestamp':'2026-01-02'}}"));
+    json_object_put(call("upsert_attacker", "{'data':{'ip':'198.51.100.1','first_seen':'2026-01-02',"
+                                            "'last_seen':'2026-01-02T00:00:00.000001Z'}}"));
+    cleanup(json_putp) json_object *row = call("get_logs", "{'start_time':'2026-01-02','end_time':'2026-01-02'}");
+    cr_assert_eq(json_object_array_length(row), 1);
+    expect_key(nth(row, 0), "timestamp", "2026-01-02T00:00:00.000000Z");
+    expect_key(nth(row, 0), "fields", "{ }");
+    cleanup(json_putp) json_object *since = call("count_orchestrator_failures", "{'since_ts':'2026-01-02'}");
+    cr_expect_eq(json_object_get_int(since), 0);
+    cr_expect_eq(harness_sql_int("SELECT count(*) FROM attackers WHERE first_seen = '2026-01-02T00:00:00Z'"), 1);
+    refuse(REPO_E_INVALID, "since_ts must be a time", "count_orchestrator_failures", "{'since_ts':'2026-02-30'}");
+}
+
+/* What a role may do on how many tables. */
+#define MAY(what) "has_table_privilege('decnet_operator', c.oid, '" what "')"
+#define TABLES "SELECT count(*) FROM pg_class c WHERE relnamespace = 'decnet'::regnamespace AND relkind = 'r' AND "
+
+Test(repo_method, an_operator_reads_and_writes_knowledge_and_no_rows_of_programs)
+{
+    cleanup(freep) char *as_operator = harness_pg_conninfo_as("decnet_operator");
+    cleanup(repo_freep) Repo *own = repo_new(&(RepoOptions){.conninfo = as_operator, .application_name = "console"});
+    char a[UUID_TEXT_BYTES], i[UUID_TEXT_BYTES];
+
+    cr_assert_eq(repo_connect(own), 0, "%s", repo_error_text(own));
+    cr_expect_eq(
+        harness_sql_int(TABLES MAY("SELECT") " AND " MAY("INSERT") " AND " MAY("UPDATE") " AND " MAY("DELETE")), 37,
+        "the tables of the interface");
+    cr_expect_eq(harness_sql_int(TABLES
+                                 "relname IN ('consumer_position', 'event_outbox', 'deferred_event',"
+                                 " 'dead_letter', 'group_pause', 'ingest_source') AND (" MAY("SELECT") " OR " MAY(
+                                     "INSERT") " OR " MAY("UPDATE") " OR " MAY("DELETE") ")"),
+                 0);
+    snprintf(a, sizeof(a), "%s", attacker("198.51.100.1"));
+    snprintf(i, sizeof(i), "%s", identity(1));
+    json_object_put(call_on(own, "set_attacker_identity_id", "{'attacker_uuid':'%s','identity_uuid':'%s'}", a, i));
+    json_object_put(
+        call_on(own, "ensure_stub_identity_for_attacker", "{'attacker_uuid':'%s'}", attacker("198.51.100.2")));
+    json_object_put(call_on(own, "update_identity_merged_into", "{'identity_uuid':'%s','winner_uuid':null}", i));
+    json_object_put(call_on(own, "upsert_observation",
+                            "{'data':{'primitive':'p','value':1,'confidence':1,'window_start_ts':1,'window_end_ts':1,"
+                            "'source':'s','evidence_ref':'e','envelope_v':1,'ts':1,'attacker_uuid':'%s'}}",
+                            a));
+    json_object_put(call_on(own, "purge_logs_and_bounties", "{}"));
+    cr_expect_eq(harness_sql_int("SELECT count(*) FROM attackers"), 0);
+}
+
 Test(repo_method, table_is_whole)
 {
     for (size_t i = 0; i < method_count(); i++) {

@@ -401,6 +401,32 @@ Test(repo_observations, rows_of_a_batch_with_one_key_follow_each_other)
     cr_expect_eq(harness_sql_int("SELECT count(*) FROM observations"), 2);
 }
 
+Test(repo_observations, another_kind_of_the_same_value_is_a_change)
+{
+    static const struct {
+        Str said;
+        RowOutcome want;
+        const char *stored;
+    } steps[] = {{{0}, ROW_NEW, "none"},
+                 {STR("hash"), ROW_CHANGED, "hash"},
+                 {STR("hash"), ROW_UNCHANGED, "hash"},
+                 {{0}, ROW_UNCHANGED, "hash"},
+                 {STR("categorical"), ROW_CHANGED, "categorical"}};
+    cleanup(arena_freep) Arena *arena = arena_new();
+    Uuid a;
+
+    cr_assert(uuid_parse_text(str_from(attacker("198.51.100.1")), &a));
+    for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
+        StoredObservation o = row(arena, &a, 7, 5, "1");
+        o.value_kind = steps[i].said;
+        cr_assert_eq(upsert_in(repo, &o, 1, arena), 0);
+        cr_expect_eq(o.outcome, steps[i].want, "step %zu: %d", i, o.outcome);
+        cr_expect_eq(harness_sql_int("SELECT count(*) FROM observations WHERE COALESCE(value_kind, 'none') = '%s'",
+                                     steps[i].stored),
+                     1, "step %zu", i);
+    }
+}
+
 Test(repo_observations, equal_numbers_with_other_digits_are_other_bytes)
 {
     const char *a = attacker("198.51.100.1");

@@ -74,6 +74,20 @@ Test(time, refuses_what_is_no_time)
     }
 }
 
+Test(time, takes_a_date_alone_from_people)
+{
+    static const Str bad[] = {STR(""),           STR("2026-05-1"),  STR("2026-02-29"), STR("2026-05-10Z"),
+                              STR("20260510  "), STR("1969-12-31"), STR("2026-05-1\0")};
+    int64_t us;
+
+    cr_assert_eq(time_or_date_parse(STR("2026-05-10"), &us), 0);
+    cr_assert_eq(us, 1778371200000000);
+    cr_assert_eq(time_or_date_parse(STR("2026-05-10T08:25:01.004512Z"), &us), 0);
+    cr_assert_eq(us, 1778401501004512);
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+        cr_assert_eq(time_or_date_parse(bad[i], &us), -EINVAL, "row %zu", i);
+}
+
 Test(time, formats_six_digits_and_comes_back)
 {
     static const int64_t rows[] = {0, 1, 999999, 1000000, 1778401501004512, 951782400000000, 253402300799999999};

@@ -263,7 +263,7 @@ char *input_find_rotated(const char *path, const InputIdentity *identity)
         if (strncmp(entry->d_name, name, strlen(name)) != 0 || strcmp(entry->d_name, name) == 0 ||
             (int64_t)entry->d_ino != identity->inode || asprintf(&candidate, "%s/%s", folder, entry->d_name) < 0)
             continue;
-        if (input_open(candidate, &in) == 0 && in->identity.dev == identity->dev &&
+        if (input_open(candidate, &in) == 0 && in && in->identity.dev == identity->dev &&
             input_has_head(in, identity->head_sha256, identity->head_bytes))
             found = TAKE_PTR(candidate);
     }

@@ -318,11 +318,10 @@ static bool exit_behavior(const Extractor *x, Finding *f)
 {
     if (!x->n)
         return false;
-    if (x->c[x->n - 1].classes & WORD_EXIT)
-        *f = (Finding){"graceful", 0.65};
-    else if (cleanup_near_end(x))
+    bool says_exit = x->c[x->n - 1].classes & WORD_EXIT;
+    if (!says_exit && cleanup_near_end(x))
         *f = (Finding){"cleanup", 0.65};
-    else if (str_eq_cstr(x->session.ended_reason, "closed"))
+    else if (says_exit || str_eq_cstr(x->session.ended_reason, "closed"))
         *f = (Finding){"graceful", 0.65};
     else
         *f = (Finding){"abrupt", 0.45};
@@ -464,7 +463,7 @@ static bool pipe_chaining_depth(const Extractor *x, Finding *f)
 
 static bool objective(const Extractor *x, Finding *f)
 {
-    size_t counts[NO_INTENT] = {0}, first[NO_INTENT], total = 0;
+    size_t counts[NO_INTENT] = {0}, first[NO_INTENT] = {0}, total = 0;
     unsigned best = 0;
 
     for (size_t i = 0; i < x->n; i++) {

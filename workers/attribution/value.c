@@ -377,8 +377,8 @@ static bool number_from_key(Str key, double *ret)
     if (e)
         digits.len = (size_t)(e - digits.data);
     size_t kept = MIN(digits.len, (size_t)DIGITS_KEPT);
-    buf_printf(&text, "%s" STR_FMT "e%lld", negative ? "-" : "", (int)kept, digits.data,
-               (long long)(exponent + (int64_t)(digits.len - kept)));
+    exponent += (int64_t)(digits.len - kept);
+    buf_printf(&text, "%s" STR_FMT "e%lld", negative ? "-" : "", (int)kept, digits.data, (long long)exponent);
     return text_to_double(buf_str(&text), ret);
 }
 

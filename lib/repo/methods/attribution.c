@@ -8,7 +8,6 @@ static int ensure_stub_identity_for_attacker(MethodCall *call, JsonWriter *w)
 {
     const Uuid *attacker = method_uuid(call, 0);
     StubIdentity stub = {0};
-    char text[UUID_TEXT_BYTES];
     int r = 0;
 
     if (attacker) {
@@ -19,8 +18,10 @@ static int ensure_stub_identity_for_attacker(MethodCall *call, JsonWriter *w)
         r = series_mark_identities(call->repo, &stub.identity_uuid, 1);
     if (r != 0)
         return r;
-    uuid_format(text, &stub.identity_uuid);
-    json_value_str(w, stub.exists ? str_from(text) : (Str){0});
+    if (stub.exists)
+        method_write_uuid(w, &stub.identity_uuid);
+    else
+        json_value_null(w);
     return 0;
 }
 

@@ -123,7 +123,7 @@ static const char *const type_words[] = {
     [PARAM_NEW_ID] = "a uuid",
     [PARAM_INT] = "an integer",
     [PARAM_COUNT] = "an integer that is not negative",
-    [PARAM_LIMIT] = "an integer that is not negative and at most " STRINGIFY(LIMIT_PAGE_ROWS) "; use offset for more",
+    [PARAM_LIMIT] = ("an integer that is not negative and at most " STRINGIFY(LIMIT_PAGE_ROWS) "; use offset for more"),
     [PARAM_BOOL] = "a boolean",
     [PARAM_TIME] = "a time",
     [PARAM_OBJECT] = "an object",
@@ -162,7 +162,7 @@ static bool read_text(MethodCall *call, ParamType type, Str text, MethodValue *r
         ret->malformed = !uuid_parse_text(text, &ret->uuid);
     if (type == PARAM_NEW_ID && ret->malformed)
         return false;
-    return type != PARAM_TIME || time_parse(text, &ret->number, NULL) == 0;
+    return type != PARAM_TIME || time_or_date_parse(text, &ret->number) == 0;
 }
 
 static bool all_text(json_object *list)

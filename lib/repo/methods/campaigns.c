@@ -56,6 +56,7 @@ static int update_campaign_merged_into(MethodCall *call, JsonWriter *w)
         .what = "a campaign",
         .lock = MERGE_LOCK("campaigns"),
         .find = MERGE_FIND("campaigns"),
+        .own = MERGE_OWN("campaigns"),
         .set = {.name = "method_update_campaign_merged_into",
                 .shape = SHAPE_NONE,
                 .sql = "UPDATE campaigns SET merged_into_uuid = $2, updated_at = decnet_now() WHERE uuid = $1"}};

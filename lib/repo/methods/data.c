@@ -82,7 +82,7 @@ static bool write_text(const Column *c, Str text, JsonWriter *w)
         }
         break;
     case COLUMN_TIME:
-        if (time_parse(text, &us, NULL) != 0)
+        if (time_or_date_parse(text, &us) != 0)
             return false;
         time_format(spelled, us);
         text = str_from(spelled);

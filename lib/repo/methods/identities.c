@@ -41,26 +41,22 @@ static int create_attacker_identity(MethodCall *call, JsonWriter *w)
     return method_create(call, columns, ARRAY_SIZE(columns), &insert, w);
 }
 
-/* Nothing is written when it is so already. The behaviour of both identities, old and new, is to be looked at again. */
+/* Nothing is written when it is so already. The behaviour of both identities, old and new, is to be looked at again.
+ * The lock is a statement of its own; see merges.h. */
 static int set_attacker_identity_id(MethodCall *call, JsonWriter *w)
 {
+    static const Statement lock = {.name = "method_lock_attacker_of_identity",
+                                   .shape = SHAPE_ROWS,
+                                   .sql = "SELECT identity_id FROM attackers WHERE uuid = $1"
+                                          " AND identity_id IS DISTINCT FROM $2 FOR NO KEY UPDATE"};
     static const Statement set = {
         .name = "method_set_attacker_identity_id",
         .shape = SHAPE_NONE,
-        .sql =
-            "WITH old AS (SELECT uuid, identity_id FROM attackers WHERE uuid = $1 AND identity_id IS DISTINCT FROM $2"
-            "  FOR NO KEY UPDATE),"
-            " new AS (UPDATE attackers a SET identity_id = $2 FROM old WHERE a.uuid = old.uuid)"
-            " INSERT INTO attribution_dirty (identity_uuid) SELECT i FROM old, unnest(ARRAY[old.identity_id, $2]) i"
-            " WHERE i IS NOT NULL"};
-    cleanup(args_free) Args args = {0};
+        .sql = "WITH new AS (UPDATE attackers SET identity_id = $2 WHERE uuid = $1 RETURNING identity_id)"
+               " INSERT INTO attribution_dirty (identity_uuid) SELECT i FROM new, unnest(ARRAY[$3, identity_id]) i"
+               " WHERE i IS NOT NULL"};
 
-    method_bind(call, 0, &args);
-    method_bind_parent(call, 1, &args);
-    int r = repo_run(call->repo, &set, &args, NULL);
-    if (r == 0)
-        json_value_null(w);
-    return r;
+    return method_set_pointer(call, &lock, &set, w);
 }
 
 static int update_identity_merged_into(MethodCall *call, JsonWriter *w)
@@ -69,15 +65,14 @@ static int update_identity_merged_into(MethodCall *call, JsonWriter *w)
         .what = "an identity",
         .lock = MERGE_LOCK("attacker_identities"),
         .find = MERGE_FIND("attacker_identities"),
+        .own = MERGE_OWN("attacker_identities"),
         .set = {.name = "method_update_identity_merged_into",
                 .shape = SHAPE_NONE,
-                .sql = "WITH old AS (SELECT uuid, merged_into_uuid AS winner FROM attacker_identities WHERE uuid = $1"
-                       "  FOR NO KEY UPDATE),"
-                       " new AS (UPDATE attacker_identities i SET merged_into_uuid = $2, updated_at = decnet_now()"
-                       "  FROM old WHERE i.uuid = old.uuid)"
+                .sql = "WITH new AS (UPDATE attacker_identities SET merged_into_uuid = $2, updated_at = decnet_now()"
+                       "  WHERE uuid = $1 RETURNING uuid, merged_into_uuid AS winner)"
                        " INSERT INTO attribution_dirty (identity_uuid)"
-                       " SELECT i FROM old, unnest(ARRAY[old.uuid, old.winner, $2]) i"
-                       " WHERE old.winner IS DISTINCT FROM $2 AND i IS NOT NULL"}};
+                       " SELECT i FROM new, unnest(ARRAY[uuid, $3, winner]) i"
+                       " WHERE winner IS DISTINCT FROM $3 AND i IS NOT NULL"}};
 
     return method_merge(call, &merging, w);
 }

@@ -66,7 +66,7 @@ static void write_entry(json_object *entry, JsonWriter *w)
 {
     json_object *time = json_member(entry, "timestamp");
     int64_t us = TIME_NONE;
-    bool good = time && json_str(time).data && time_parse(json_str(time), &us, NULL) == 0;
+    bool good = time && json_str(time).data && time_or_date_parse(json_str(time), &us) == 0;
 
     json_begin_object(w);
     for (size_t i = 0; i < ARRAY_SIZE(text_keys); i++) {
@@ -190,7 +190,7 @@ static int read_time(const MethodCall *call, int i, int64_t *ret_us)
     Str text = method_text(call, i);
 
     *ret_us = TIME_NONE;
-    if (text.data && time_parse(text, ret_us, NULL) != 0)
+    if (text.data && time_or_date_parse(text, ret_us) != 0)
         return method_invalid(call, "parameter %s must be a time", call->method->params[i].name);
     return 0;
 }

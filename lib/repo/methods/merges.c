@@ -14,22 +14,32 @@ static int refuse_circle(MethodCall *call, const Merging *merging)
     return r;
 }
 
+int method_set_pointer(MethodCall *call, const Statement *lock, const Statement *set, JsonWriter *w)
+{
+    cleanup(args_free) Args args = {0};
+    cleanup(pgresult_freep) PGresult *old = NULL;
+
+    json_value_null(w);
+    method_bind(call, 0, &args);
+    method_bind_parent(call, 1, &args);
+    int r = repo_exec(call->repo, lock, &args, &old);
+    if (r != 0 || PQntuples(old) == 0)
+        return r;
+    Uuid before = res_uuid(old, 0, 0);
+    arg_uuid(&args, res_null(old, 0, 0) ? NULL : &before);
+    return repo_run(call->repo, set, &args, NULL);
+}
+
 int method_merge(MethodCall *call, const Merging *merging, JsonWriter *w)
 {
     const Uuid *loser = method_uuid(call, 0), *winner = method_uuid(call, 1);
-    cleanup(args_free) Args args = {0};
     int r = 0;
 
     if (loser && winner && uuid_cmp(loser, winner) == 0)
         return method_invalid(call, "%s cannot be merged into itself", merging->what);
-    method_bind(call, 0, &args);
-    method_bind_parent(call, 1, &args);
     if (loser && winner)
         r = refuse_circle(call, merging);
-    r = r ? r : repo_run(call->repo, &merging->set, &args, NULL);
-    if (r == 0)
-        json_value_null(w);
-    return r;
+    return r ? r : method_set_pointer(call, &merging->own, &merging->set, w);
 }
 
 int method_create(MethodCall *call, const Column *columns, size_t n, const Statement *s, JsonWriter *w)

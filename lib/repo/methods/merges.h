@@ -21,7 +21,8 @@ typedef struct Merging {
     const char *what; /* in messages */
     Statement lock;   /* one merge at a time: what two of them read could close a circle together */
     Statement find;   /* a row when $1 stands in the chain of $2 */
-    Statement set;    /* $1 is merged into $2, or into none */
+    Statement own;    /* locks $1, reads what it was merged into so far */
+    Statement set;    /* $1 is merged into $2, or into none; $3 is what it was merged into */
 } Merging;
 
 #define MERGE_LOCK(table)                                                                                              \
@@ -36,6 +37,18 @@ typedef struct Merging {
                "  JOIN " table " t ON t.uuid = c.uuid) SELECT FROM chain WHERE uuid = $1"                              \
     }
 
+#define MERGE_OWN(table)                                                                                               \
+    {                                                                                                                  \
+        .name = "merge_own_" table, .shape = SHAPE_ROWS,                                                               \
+        .sql = "SELECT merged_into_uuid FROM " table " WHERE uuid = $1 FOR NO KEY UPDATE"                              \
+    }
+
+/* Sets the pointer of the row that parameter 0 ($1) names to parameter 1 ($2). @lock locks the row and reads where it
+ * points so far, which is $3 of @set; when it finds none, there is nothing to do.
+ *
+ * Two statements: one that locks the newest version of a row and then changes the one that it saw first can deadlock,
+ * where others wait for the row and a third one holds it by a foreign key. */
+int method_set_pointer(MethodCall *call, const Statement *lock, const Statement *set, JsonWriter *w);
 /* Parameters: the loser, and the winner or null. */
 int method_merge(MethodCall *call, const Merging *merging, JsonWriter *w);
 /* Inserts the dictionary of parameter 0 ($1) by @s and writes its uuid. */

@@ -59,7 +59,6 @@ static int upsert_observation(MethodCall *call, JsonWriter *w)
     cleanup(json_putp) json_object *data = NULL;
     cleanup(buf_free) Buf value = {0};
     StoredObservation o;
-    char id[UUID_TEXT_BYTES];
 
     int r = data_object(call, 0, columns, ARRAY_SIZE(columns), &data);
     if (r != 0)
@@ -69,8 +68,7 @@ static int upsert_observation(MethodCall *call, JsonWriter *w)
     r = r ? r : mark_series(call->repo, &o);
     if (r != 0)
         return r;
-    uuid_format(id, &o.id);
-    json_value_str(w, str_from(id));
+    method_write_uuid(w, &o.id);
     return 0;
 }
 
