@@ -425,6 +425,7 @@ static int caught_up(Worker *w, bool *ret)
     r = r ? r : outbox_row_count(w->repo, w->group, &rows, NULL);
     r = r ? r : deferred_due(w->repo, w->group, true, 1, due_ids, &n_due);
     *ret = r == 0 && rows <= (int64_t)outbox_damaged_rows(w->outbox) && n_due == 0;
+    w->fed_itself |= outbox_take_relayed(w->outbox) > 0; /* events that another member left behind */
     if (*ret && w->fed_itself) {
         w->fed_itself = !partitions_renew_goals(w);
         *ret = false;

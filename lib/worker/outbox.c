@@ -54,6 +54,7 @@ struct Outbox {
     size_t n_acked, cap_acked, n_deleting;
     int64_t damaged[DAMAGED_MAX]; /* rows that the relay cannot read and goes round */
     size_t n_damaged;
+    size_t n_relayed; /* events, since outbox_take_relayed() */
     int64_t oldest_acked_us, next_relay_us;
     bool broken;  /* librdkafka gave the producer up */
     Arena *arena; /* scratch of one call */
@@ -490,6 +491,7 @@ static int relay_some(Repo *repo, void *arg)
     for (size_t i = 0; r == 0 && i < n && (through || damaged); i++) {
         r = relay_row(o, &rows[i], &through, &damaged);
         if (r == 0 && through) {
+            o->n_relayed += (size_t)rows[i].n_events;
             metric_add(&relayed, rows[i].n_events);
             r = outbox_row_delete(repo, &rows[i].id, 1);
         }
@@ -533,6 +535,13 @@ int outbox_upkeep(Outbox *o, Repo *repo, int64_t relay_age_ms)
 bool outbox_is_settled(const Outbox *o)
 {
     return !o->flying && o->n_acked == 0;
+}
+
+size_t outbox_take_relayed(Outbox *o)
+{
+    size_t n = o->n_relayed;
+    o->n_relayed = 0;
+    return n;
 }
 
 size_t outbox_damaged_rows(const Outbox *o)

@@ -52,6 +52,8 @@ void outbox_poll(Outbox *o, int timeout_ms);
 bool outbox_step(Outbox *o);
 /* Nothing published is waiting for its acknowledgement or deletion in this process. */
 bool outbox_is_settled(const Outbox *o);
+/* How many events were relayed since the last call. */
+size_t outbox_take_relayed(Outbox *o);
 /* Rows that the relay came across and that are no packs: they stay, and it goes round them. */
 size_t outbox_damaged_rows(const Outbox *o);
 size_t outbox_pending_bytes(const Outbox *o); /* committed, and not yet acknowledged by the broker */
