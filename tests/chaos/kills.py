@@ -43,14 +43,17 @@ def uninterrupted():
 
 def wait_for_moment(ingest, kills_left):
     """Mostly in the middle of the work, so many bytes further on that the last kill still finds some; now and then
-    while it starts."""
-    if moments.random() < 0.2:
-        return time.sleep(moments.uniform(0, reference["start_s"]))
+    while it starts. However quick the ingester is, half of what is left stays for the kills to come."""
     at = position()
-    goal = at + moments.uniform(0, 2) * (plain.stat().st_size - at) / (kills_left + 2)
+    rest = plain.stat().st_size - at
+    goal, seconds = at + moments.uniform(0, 2) * rest / (kills_left + 2), moments.uniform(0, 0.02)
+    if moments.random() < 0.2:
+        goal, seconds = 0, moments.uniform(0, reference["start_s"])
     while position() <= goal and ingest.running():
         time.sleep(0.001)
-    time.sleep(moments.uniform(0, 0.02))
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and position() < at + rest / 2:
+        time.sleep(0.001)
 
 
 def kill_ingester(times, further=0):
