@@ -228,7 +228,7 @@ END
 
 What to try next:
   ./run demo FILE…                           your own Cowrie logs (plain, .gz, or - for standard input)
-  ./run demo --kafka                         the same on Apache Kafka, with a group of two workers
+  ./run demo --kafka                         the same on Apache Kafka, with a group of two ttp workers
   ./run demo --keep                          leave it running, to look around with psql, kcat and decnetctl
   docs/rules.md                              write a rule of your own
 END
