@@ -208,8 +208,8 @@ Test(repo_attribution, eight_first_calls_get_the_same_identity)
 /* One state as JSON; @more overrides. */
 static const char *state(const char *identity_uuid, const char *primitive, const char *more)
 {
-    static char out[4][1024];
-    static unsigned turn;
+    static _Thread_local char out[4][1024];
+    static _Thread_local unsigned turn;
     char *to = out[turn++ % 4];
 
     snprintf(to, sizeof(out[0]),

@@ -24,8 +24,8 @@ static bool is_true(json_object *value)
 /* Id of the blob with this hash; static text, good for the next three calls. */
 static const char *blob(const char *sha256, const char *more)
 {
-    static char uuid[4][UUID_TEXT_BYTES];
-    static unsigned turn;
+    static _Thread_local char uuid[4][UUID_TEXT_BYTES];
+    static _Thread_local unsigned turn;
     char *out = uuid[turn++ % 4];
     cleanup(json_putp) json_object *row =
         call("upsert_canary_blob",
@@ -47,8 +47,8 @@ static void plant(const char *uuid, const char *slug, const char *more)
 /* Uuid of the token with number @n, static for the next three calls. */
 static const char *numbered(unsigned n)
 {
-    static char uuid[4][UUID_TEXT_BYTES];
-    static unsigned turn;
+    static _Thread_local char uuid[4][UUID_TEXT_BYTES];
+    static _Thread_local unsigned turn;
     char *out = uuid[turn++ % 4];
 
     snprintf(out, UUID_TEXT_BYTES, "70000000-0000-4000-8000-%012u", n);

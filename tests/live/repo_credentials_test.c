@@ -343,7 +343,7 @@ Test(repo_credentials, concurrent_claims_change_each_row_once)
 static const char *reuse(const char *principal, const char *attacker_uuid, const char *ip, const char *decky,
                          const char *service, int attempts, const char *ts)
 {
-    static char out[512];
+    static _Thread_local char out[512];
     snprintf(out, sizeof(out),
              "{'secret_sha256':'aa','secret_kind':'plaintext','principal':%s,'attacker_uuid':%s,'attacker_ip':'%s',"
              "'decky':'%s','service':'%s','attempt_count':%d%s}",

@@ -13,8 +13,8 @@ TestSuite(repo_identities, .init = repo_test_setup, .fini = repo_test_teardown, 
 /* Id of identity @n, made or not. */
 static const char *id(unsigned n)
 {
-    static char out[8][UUID_TEXT_BYTES];
-    static unsigned turn;
+    static _Thread_local char out[8][UUID_TEXT_BYTES];
+    static _Thread_local unsigned turn;
     char *to = out[turn++ % 8];
     snprintf(to, UUID_TEXT_BYTES, "1d000000-0000-4000-8000-%012u", n);
     return to;

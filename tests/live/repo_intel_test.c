@@ -237,7 +237,7 @@ Test(repo_intel, who_was_never_asked_about_or_long_ago_is_due)
     cleanup(freep) char *ids =
         harness_sql_text("SELECT string_agg(ip, ' ' ORDER BY last_seen DESC, uuid) FROM attackers"
                          " WHERE ip <> '198.51.100.2'");
-    static char split[3][32];
+    static _Thread_local char split[3][32];
     cr_assert_eq(sscanf(ids, "%31s %31s %31s", split[0], split[1], split[2]), 3);
     const char *const want[] = {split[0], split[1], split[2]};
     expect_due("{}", 3, want);

@@ -408,8 +408,8 @@ Test(repo_method, bounties_are_kept_once)
 /* One tag as JSON; @more overrides, as of two equal keys the later counts. */
 static const char *tag(int n, const char *attacker_uuid, const char *more)
 {
-    static char out[4][1024];
-    static unsigned turn;
+    static _Thread_local char out[4][1024];
+    static _Thread_local unsigned turn;
     char *to = out[turn++ % 4];
     snprintf(to, sizeof(out[0]),
              "{'uuid':'00000000-0000-5000-8000-%012d','source_kind':'command','source_id':'s%d','attacker_uuid':'%s',"

@@ -40,7 +40,7 @@ static const char *enqueue(const char *of, const char *op)
 /* The op of the row that is claimed, "" when there is none. */
 static const char *claim(const char *of)
 {
-    static char op[32];
+    static _Thread_local char op[32];
     cleanup(json_putp) json_object *row = call("claim_next_mutation", "{'topology_id':'%s'}", of);
     snprintf(op, sizeof(op), "%s", row ? text_of(row, "op") : "");
     return op;
@@ -60,7 +60,7 @@ static int64_t version(const char *of)
 
 static const char *state(const char *id)
 {
-    static char text[160];
+    static _Thread_local char text[160];
     cleanup(freep) char *found = harness_sql_text(
         "SELECT concat_ws(' ', state, reason, applied_at IS NOT NULL) FROM topology_mutations WHERE id = '%s'", id);
     snprintf(text, sizeof(text), "%s", found);

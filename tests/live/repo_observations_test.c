@@ -16,8 +16,8 @@ TestSuite(repo_observations, .init = repo_test_setup, .fini = repo_test_teardown
 /* One observation as JSON; @more overrides, as of two equal keys the later counts. */
 static const char *observation(const char *attacker_uuid, const char *evidence, const char *primitive, const char *more)
 {
-    static char out[4][1024];
-    static unsigned turn;
+    static _Thread_local char out[4][1024];
+    static _Thread_local unsigned turn;
     char *to = out[turn++ % 4];
 
     snprintf(to, sizeof(out[0]),

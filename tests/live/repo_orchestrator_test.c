@@ -16,7 +16,7 @@ TestSuite(repo_orchestrator, .init = repo_test_setup, .fini = repo_test_teardown
 /* Ids of the rows of a list, in its order: the last character of each tells them apart. */
 static const char *order_of(json_object *list)
 {
-    static char text[64];
+    static _Thread_local char text[64];
     size_t n = json_object_array_length(list);
 
     cr_assert_lt(n, sizeof(text));

@@ -13,7 +13,7 @@ TestSuite(repo_realism, .init = repo_test_setup, .fini = repo_test_teardown, .ti
 
 static const char *record(const char *more)
 {
-    static char uuid[64];
+    static _Thread_local char uuid[64];
     cleanup(json_putp) json_object *id = call("record_synthetic_file", "{'data':{" FILE_DATA "%s}}", more);
 
     snprintf(uuid, sizeof(uuid), "%s", json_object_get_string(id));

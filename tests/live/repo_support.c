@@ -104,8 +104,8 @@ json_object *nth(json_object *list, size_t i)
 
 const char *attacker(const char *ip)
 {
-    static char uuid[4][UUID_TEXT_BYTES];
-    static unsigned turn;
+    static _Thread_local char uuid[4][UUID_TEXT_BYTES];
+    static _Thread_local unsigned turn;
     char *out = uuid[turn++ % 4];
     cleanup(json_putp) json_object *id = call("upsert_attacker",
                                               "{'data':{'ip':'%s','first_seen':'2026-01-01T00:00:00Z','last_seen':"
@@ -117,8 +117,8 @@ const char *attacker(const char *ip)
 
 const char *identity(unsigned n)
 {
-    static char uuid[4][UUID_TEXT_BYTES];
-    static unsigned turn;
+    static _Thread_local char uuid[4][UUID_TEXT_BYTES];
+    static _Thread_local unsigned turn;
     char *out = uuid[turn++ % 4];
 
     snprintf(out, UUID_TEXT_BYTES, "1d000000-0000-4000-8000-%012u", n);

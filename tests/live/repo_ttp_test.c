@@ -14,8 +14,8 @@ static const char campaign[] = "ca000000-0000-4000-8000-000000000001";
 /* A quoted id, or NULL: four at a time. */
 static const char *literal(const char *id)
 {
-    static char text[4][UUID_TEXT_BYTES + 2];
-    static unsigned turn;
+    static _Thread_local char text[4][UUID_TEXT_BYTES + 2];
+    static _Thread_local unsigned turn;
     char *out = text[turn++ % 4];
 
     snprintf(out, sizeof(text[0]), id ? "'%s'" : "NULL", id);
