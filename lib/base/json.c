@@ -8,12 +8,12 @@
 #include "limits.h"
 #include "time.h"
 
-/* How many bytes from @at on are printable and neither a quote nor a backslash, eight at a time. In 7-bit bytes, adding
- * and subtracting set the high bit where a byte is out of bounds; bytes above them are plain, whatever it says. */
-static size_t plain_run(Str s, size_t at)
+/* Eight at a time. In 7-bit bytes, adding and subtracting set the high bit where a byte is out of bounds; bytes above
+ * them are plain, whatever it says. */
+size_t json_plain_bytes(Str s)
 {
     const uint64_t ones = UINT64_C(0x0101010101010101), highs = ones << 7;
-    size_t i = at;
+    size_t i = 0;
     uint64_t w;
 
     for (; i + sizeof(w) <= s.len; i += sizeof(w)) {
@@ -24,7 +24,12 @@ static size_t plain_run(Str s, size_t at)
     }
     while (i < s.len && (uint8_t)s.data[i] >= 0x20 && s.data[i] != '"' && s.data[i] != '\\')
         i++;
-    return i - at;
+    return i;
+}
+
+static size_t plain_run(Str s, size_t at)
+{
+    return json_plain_bytes((Str){s.data + at, s.len - at});
 }
 
 /* The place behind the string that begins before @at. */

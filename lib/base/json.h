@@ -28,6 +28,9 @@ json_object *json_get_array(json_object *obj, const char *key);
 json_object *json_get_object(json_object *obj, const char *key);
 Str json_str(json_object *value); /* absent unless @value is a string */
 
+/* How many bytes at the beginning stand for themselves in a JSON string: printable, neither quote nor backslash. */
+size_t json_plain_bytes(Str s);
+
 /* --- writing --- */
 typedef struct JsonWriter {
     Buf *buf;

@@ -336,9 +336,13 @@ bool text_to_int64(Str s, int64_t *ret)
 
 bool text_to_double(Str s, double *ret)
 {
-    char text[64], *end;
-    if (s.len == 0 || s.len >= sizeof(text) || is_space(s.data[0]))
+    cleanup(freep) char *far = NULL;
+    char near[64], *text = near, *end;
+
+    if (s.len == 0 || is_space(s.data[0]))
         return false;
+    if (s.len >= sizeof(near) && !(text = far = malloc(s.len + 1)))
+        abort();
     memcpy(text, s.data, s.len);
     text[s.len] = '\0';
     double v = strtod(text, &end);

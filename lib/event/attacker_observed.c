@@ -5,20 +5,20 @@
 
 static const Str type_name = {"attacker.observed", sizeof("attacker.observed") - 1};
 
-EventReject attacker_observed_decode(Arena *arena, json_object *payload, AttackerObserved *ret)
+EventReject attacker_observed_decode(Arena *arena, const JsonView *payload, AttackerObserved *ret)
 {
     AttackerObserved e = {0};
 
     (void)arena; /* nothing of this event needs a copy; the decoders share one shape */
-    if (!json_object_is_type(payload, json_type_object))
+    if (!view_is(payload, json_type_object))
         return EVENT_MALFORMED;
     payload_ip(payload, "attacker_ip", e.attacker_ip);
     e.has_attacker_uuid = payload_uuid(payload, "attacker_uuid", &e.attacker_uuid);
     if (!e.attacker_ip[0] && !e.has_attacker_uuid)
         return EVENT_NO_ANCHOR;
-    e.decky = json_get_str(payload, "decky");
-    e.service = json_get_str(payload, "service");
-    e.event_type = json_get_str(payload, "event_type");
+    e.decky = view_get_str(payload, "decky");
+    e.service = view_get_str(payload, "service");
+    e.event_type = view_get_str(payload, "event_type");
     e.first_seen_us = payload_time(payload, "first_seen");
     *ret = e;
     return EVENT_OK;

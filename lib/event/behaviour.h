@@ -42,7 +42,7 @@ Uuid observation_row_id(Str evidence_ref, Str primitive);
  * (evidence_ref, value, ts) is there, when one of these has a wrong type, or when the value holds a number that no
  * double can. EVENT_SCHEMA for an envelope version above 1. EVENT_OVERSIZE for a value or an evidence_ref above its
  * limit; numbers count as jsonb spells them out. Other members that are unusable count as absent. */
-EventReject observation_decode(Arena *arena, json_object *payload, Observation *ret) must_check;
+EventReject observation_decode(Arena *arena, const JsonView *payload, Observation *ret) must_check;
 /* Of an observation with its envelope. */
 void observation_encode(const Observation *event, const Uuid *id, Buf *out);
 Uuid observation_id(const Observation *event);

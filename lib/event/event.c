@@ -21,15 +21,15 @@ const char *event_reject_name(EventReject reject)
     return (size_t)reject < ARRAY_SIZE(names) ? names[reject] : "unknown";
 }
 
-EventReject event_payload_parse(Str value, json_object **ret_payload)
+EventReject event_payload_parse(Arena *views, Arena *texts, Str value, const JsonView **ret_payload)
 {
     *ret_payload = NULL;
     if (value.len > LIMIT_EVENT_READ_BYTES)
         return EVENT_OVERSIZE;
-    cleanup(json_putp) json_object *payload = json_parse(value);
-    if (!json_object_is_type(payload, json_type_object))
+    const JsonView *payload = json_view(views, texts, value);
+    if (!view_is(payload, json_type_object))
         return EVENT_MALFORMED;
-    *ret_payload = TAKE_PTR(payload);
+    *ret_payload = payload;
     return EVENT_OK;
 }
 
@@ -76,7 +76,7 @@ static Uuid id_from_coordinates(Str type, int32_t partition, int64_t offset)
     return event_id(type, (Str[]){str_from(partition_text), str_from(offset_text)}, 2);
 }
 
-EventReject event_envelope(const EventHeader *headers, size_t n_headers, json_object *payload, Str type,
+EventReject event_envelope(const EventHeader *headers, size_t n_headers, const JsonView *payload, Str type,
                            int32_t partition, int64_t offset, int64_t timestamp_us, EventEnvelope *ret)
 {
     Str version = header_value(headers, n_headers, "decnet-schema-version");
@@ -91,7 +91,7 @@ EventReject event_envelope(const EventHeader *headers, size_t n_headers, json_ob
         e.occurred_at_us = timestamp_us;
     *ret = e;
     if (!version.data) {
-        json_object *member = json_member(payload, "schema_version");
+        const JsonView *member = view_member(payload, "schema_version");
         version = payload_id_text(member);
         if (member && !version.data)
             return EVENT_SCHEMA;
@@ -113,41 +113,40 @@ void payload_begin(JsonWriter *w, const Uuid *id, int64_t occurred_at_us)
     json_put_cstr(w, "schema_version", "1");
 }
 
-Str payload_id_text(json_object *value)
+Str payload_id_text(const JsonView *value)
 {
-    Str text = json_str(value);
+    double number;
+    Str text = view_str(value);
 
-    if (json_object_is_type(value, json_type_int) || json_object_is_type(value, json_type_double)) {
-        if (json_object_get_double(value) != 0)
-            text = str_from(json_object_get_string(value)); /* borrowed: the object keeps its text */
-    }
+    if (view_double(value, &number) && number != 0)
+        text = view_text(value);
     return text.len ? text : (Str){0};
 }
 
-Str payload_first_id(json_object *obj, const char *const *keys)
+Str payload_first_id(const JsonView *obj, const char *const *keys)
 {
     for (; *keys; keys++) {
-        Str text = payload_id_text(json_member(obj, *keys));
+        Str text = payload_id_text(view_member(obj, *keys));
         if (text.data)
             return text;
     }
     return (Str){0};
 }
 
-bool payload_uuid(json_object *obj, const char *key, Uuid *ret)
+bool payload_uuid(const JsonView *obj, const char *key, Uuid *ret)
 {
-    return uuid_parse_text(json_get_str(obj, key), ret);
+    return uuid_parse_text(view_get_str(obj, key), ret);
 }
 
-void payload_ip(json_object *obj, const char *key, char out[IP_TEXT_BYTES])
+void payload_ip(const JsonView *obj, const char *key, char out[IP_TEXT_BYTES])
 {
-    if (!ip_canonical(json_get_str(obj, key), out))
+    if (!ip_canonical(view_get_str(obj, key), out))
         out[0] = '\0';
 }
 
-int64_t payload_time(json_object *obj, const char *key)
+int64_t payload_time(const JsonView *obj, const char *key)
 {
-    Str text = json_get_str(obj, key);
+    Str text = view_get_str(obj, key);
     int64_t us;
 
     return text.data && time_parse(text, &us, NULL) == 0 ? us : TIME_NONE;

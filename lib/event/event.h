@@ -3,7 +3,7 @@
  * long. Text is as the producer sent it (may hold NUL or invalid UTF-8): repair it before storing. */
 #pragma once
 
-#include "base/json.h"
+#include "base/json_view.h"
 #include "base/time.h"
 #include "base/uuid.h"
 #include "event/intel_facts.h"
@@ -28,15 +28,15 @@ typedef enum EventReject {
 } EventReject;
 const char *event_reject_name(EventReject reject); /* "malformed" "schema" "oversize" "no_anchor" */
 
-/* The JSON object of a record's value: EVENT_OVERSIZE, EVENT_MALFORMED or EVENT_OK. The caller releases *ret_payload
- * with json_object_put() (cleanup(json_putp)); it is NULL on failure. */
-EventReject event_payload_parse(Str value, json_object **ret_payload) must_check;
+/* The JSON object of a record's value, as json_view() makes it: EVENT_OVERSIZE, EVENT_MALFORMED or EVENT_OK. *ret_payload
+ * is NULL on failure. */
+EventReject event_payload_parse(Arena *views, Arena *texts, Str value, const JsonView **ret_payload) must_check;
 
 /* Envelope of a record: headers first, then the payload's own event_id and schema_version, then derived from the
  * coordinates ("<type>|<partition>|<offset>"). What a header or member holds in a wrong form counts as absent, except
  * a schema version, which is refused. @payload may be NULL. *ret borrows from headers and @type, and is filled in any
  * case: what is refused has an id as well. */
-EventReject event_envelope(const EventHeader *headers, size_t n_headers, json_object *payload, Str type,
+EventReject event_envelope(const EventHeader *headers, size_t n_headers, const JsonView *payload, Str type,
                            int32_t partition, int64_t offset, int64_t timestamp_us, EventEnvelope *ret) must_check;
 
 /* Event ids of contract events 7.4: UUIDv5(NS_EVENT, type|part|part…). */
@@ -77,8 +77,8 @@ typedef struct SessionEnded {
     size_t n_artifacts;
 } SessionEnded;
 
-/* *ret borrows from @arena alone: the payload may go. */
-EventReject session_ended_decode(Arena *arena, json_object *payload, SessionEnded *ret) must_check;
+/* *ret borrows from @arena, the value and the arena of its texts: the views may go. */
+EventReject session_ended_decode(Arena *arena, const JsonView *payload, SessionEnded *ret) must_check;
 /* Appends the payload as JSON with its id, time and version. The caller keeps it within LIMIT_EVENT_BYTES by giving
  * few enough commands: session_command_json_bytes() tells what one adds at the most. */
 void session_ended_encode(const SessionEnded *event, const Uuid *id, Buf *out);
@@ -92,7 +92,7 @@ Uuid session_ended_id(Str session_id, int part);
  * Lists may come as arrays or as JSON text of an array; anything else is an empty list. The older member names
  * `categories`, `malware_family` and `threat_type` are read where the newer ones are missing. An event that names only
  * the address leaves attacker_uuid zero. */
-EventReject intel_enriched_decode(Arena *arena, json_object *payload, IntelFacts *ret) must_check;
+EventReject intel_enriched_decode(Arena *arena, const JsonView *payload, IntelFacts *ret) must_check;
 void intel_enriched_encode(const IntelFacts *facts, const Uuid *id, Buf *out);
 Uuid intel_enriched_id(const Uuid *attacker, int64_t cached_at_us);
 
@@ -105,7 +105,7 @@ typedef struct AttackerObserved {
     int64_t first_seen_us;
 } AttackerObserved;
 
-EventReject attacker_observed_decode(Arena *arena, json_object *payload, AttackerObserved *ret) must_check;
+EventReject attacker_observed_decode(Arena *arena, const JsonView *payload, AttackerObserved *ret) must_check;
 void attacker_observed_encode(const AttackerObserved *event, const Uuid *id, Buf *out);
 Uuid attacker_observed_id(const char *ip, int64_t first_seen_us);
 

@@ -5,60 +5,46 @@
 
 static const Str type_name = {"attacker.intel.enriched", sizeof("attacker.intel.enriched") - 1};
 
-/* The list under the first of @keys (ended by NULL) that is present: an array, JSON text of one, or, with
- * @single_text, one bare word. New reference, NULL when there is nothing like a list. */
-static json_object *list_of(json_object *payload, const char *const *keys, bool single_text)
+/* The value under the first of @keys (ended by NULL) that is present and no null; JSON text of an array is one. */
+static const JsonView *list_of(Arena *arena, const JsonView *payload, const char *const *keys)
 {
-    json_object *value = NULL;
+    const JsonView *value = NULL;
 
     for (; *keys && !value; keys++)
-        value = json_member(payload, *keys);
-    if (json_object_is_type(value, json_type_array))
-        return json_object_get(value);
-    Str text = text_trim(json_str(value));
-    if (!text.len)
-        return NULL;
-    if (text.data[0] != '[' && single_text) {
-        json_object *array = json_object_new_array();
-        json_object_array_add(array, json_object_get(value));
-        return array;
-    }
-    cleanup(json_putp) json_object *parsed = json_parse(text);
-    return json_object_is_type(parsed, json_type_array) ? TAKE_PTR(parsed) : NULL;
+        value = view_member(payload, *keys);
+    Str text = text_trim(view_str(value));
+    return text.len && text.data[0] == '[' ? json_view(arena, arena, text) : value;
 }
 
-static StrList str_list(Arena *arena, json_object *payload, const char *const *keys)
+/* A bare word is a list of one. */
+static StrList str_list(Arena *arena, const JsonView *payload, const char *const *keys)
 {
-    cleanup(json_putp) json_object *array = list_of(payload, keys, true);
-    size_t n = array ? json_object_array_length(array) : 0, used = 0;
-    Str *items = arena_calloc(arena, n, sizeof(*items));
+    const JsonView *list = list_of(arena, payload, keys);
+    Str *items = arena_calloc(arena, view_count(list) + 1, sizeof(*items)), word = view_str(list);
+    size_t n = 0;
 
-    for (size_t i = 0; i < n; i++) {
-        Str item = json_str(json_object_array_get_idx(array, i));
-        if (item.len)
-            items[used++] = str_dup(arena, item); /* the array may be our own and go at the end */
-    }
-    return (StrList){items, used};
+    if (text_trim(word).len)
+        items[n++] = word;
+    else if (view_is(list, json_type_array))
+        view_each(item, list) if (view_str(item).len) items[n++] = view_str(item);
+    return (StrList){items, n};
 }
 
-static IntList int_list(Arena *arena, json_object *payload, const char *const *keys)
+static IntList int_list(Arena *arena, const JsonView *payload, const char *const *keys)
 {
-    cleanup(json_putp) json_object *array = list_of(payload, keys, false);
-    size_t n = array ? json_object_array_length(array) : 0, used = 0;
-    int64_t *items = arena_calloc(arena, n, sizeof(*items));
+    const JsonView *list = list_of(arena, payload, keys);
+    int64_t *items = arena_calloc(arena, view_count(list), sizeof(*items));
+    size_t n = 0;
 
-    for (size_t i = 0; i < n; i++) {
-        json_object *item = json_object_array_get_idx(array, i);
-        if (json_object_is_type(item, json_type_int))
-            items[used++] = json_object_get_int64(item);
-    }
-    return (IntList){items, used};
+    if (view_is(list, json_type_array))
+        view_each(item, list) n += view_int(item, &items[n]);
+    return (IntList){items, n};
 }
 
-static Tristate tristate(json_object *payload, const char *key)
+static Tristate tristate(const JsonView *payload, const char *key)
 {
     bool v;
-    return !json_get_bool(payload, key, &v) ? TRI_UNKNOWN : v ? TRI_YES : TRI_NO;
+    return !view_get_bool(payload, key, &v) ? TRI_UNKNOWN : v ? TRI_YES : TRI_NO;
 }
 
 static Str non_empty(Str s)
@@ -66,7 +52,7 @@ static Str non_empty(Str s)
     return s.len ? s : (Str){0};
 }
 
-static void decode_lists(Arena *arena, json_object *payload, IntelFacts *f)
+static void decode_lists(Arena *arena, const JsonView *payload, IntelFacts *f)
 {
     static const char *const categories[] = {"abuseipdb_categories", "categories", NULL};
     static const char *const tags[] = {"greynoise_tags", NULL};
@@ -81,12 +67,12 @@ static void decode_lists(Arena *arena, json_object *payload, IntelFacts *f)
     f->threatfox_malware_families = str_list(arena, payload, families);
 }
 
-EventReject intel_enriched_decode(Arena *arena, json_object *payload, IntelFacts *ret)
+EventReject intel_enriched_decode(Arena *arena, const JsonView *payload, IntelFacts *ret)
 {
     IntelFacts f = {0};
     char ip[IP_TEXT_BYTES];
 
-    if (!json_object_is_type(payload, json_type_object))
+    if (!view_is(payload, json_type_object))
         return EVENT_MALFORMED;
     payload_ip(payload, "attacker_ip", ip);
     bool has_uuid = payload_uuid(payload, "attacker_uuid", &f.attacker_uuid);
@@ -94,15 +80,15 @@ EventReject intel_enriched_decode(Arena *arena, json_object *payload, IntelFacts
         return EVENT_NO_ANCHOR;
     if (ip[0])
         f.attacker_ip = str_dup(arena, str_from(ip));
-    f.aggregate_verdict = non_empty(json_get_str(payload, "aggregate_verdict"));
-    f.has_abuseipdb_score = json_get_double(payload, "abuseipdb_score", &f.abuseipdb_score);
+    f.aggregate_verdict = non_empty(view_get_str(payload, "aggregate_verdict"));
+    f.has_abuseipdb_score = view_get_double(payload, "abuseipdb_score", &f.abuseipdb_score);
     f.abuseipdb_score = MIN(MAX(f.abuseipdb_score, 0.0), 100.0);
-    f.greynoise_classification = non_empty(json_get_str(payload, "greynoise_classification"));
-    f.greynoise_name = non_empty(json_get_str(payload, "greynoise_name"));
+    f.greynoise_classification = non_empty(view_get_str(payload, "greynoise_classification"));
+    f.greynoise_name = non_empty(view_get_str(payload, "greynoise_name"));
     f.feodo_listed = tristate(payload, "feodo_listed");
-    f.feodo_malware_family = non_empty(json_get_str(payload, "feodo_malware_family"));
+    f.feodo_malware_family = non_empty(view_get_str(payload, "feodo_malware_family"));
     if (!f.feodo_malware_family.data)
-        f.feodo_malware_family = non_empty(json_get_str(payload, "malware_family"));
+        f.feodo_malware_family = non_empty(view_get_str(payload, "malware_family"));
     f.threatfox_listed = tristate(payload, "threatfox_listed");
     f.cached_at_us = payload_time(payload, "cached_at");
     decode_lists(arena, payload, &f);

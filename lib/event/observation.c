@@ -86,110 +86,99 @@ static bool is_primitive(Str s)
     return in_word;
 }
 
-/* How many bytes the numbers in @value add when jsonb writes their digits out. False: a number that no double holds.
- * Depth is bounded by json_parse(), so is this recursion. */
-static bool numbers_bytes(json_object *value, size_t *bytes)
+/* How many bytes the numbers in @value add when jsonb writes their digits out. False: a number that no double holds. */
+static bool numbers_bytes(const JsonView *value, size_t *bytes)
 {
-    double v;
-
-    switch (json_object_get_type(value)) {
-    case json_type_double:
-        v = fabs(json_object_get_double(value));
-        if (!isfinite(v))
+    for (const JsonView *v = value; v < view_end(value); v++) {
+        double d;
+        if (v->type != json_type_double && v->type != json_type_int)
+            continue;
+        if (!view_double(v, &d))
             return false;
-        if (v != 0.0 && (v > jsonb_plain_digits || v < 1.0 / jsonb_plain_digits))
+        d = fabs(d);
+        if (v->type == json_type_double && d != 0.0 && (d > jsonb_plain_digits || d < 1.0 / jsonb_plain_digits))
             *bytes += JSONB_NUMBER_BYTES;
-        return true;
-    case json_type_array:
-        for (size_t i = 0; i < json_object_array_length(value); i++)
-            if (!numbers_bytes(json_object_array_get_idx(value, i), bytes))
-                return false;
-        return true;
-    case json_type_object: {
-        json_object_object_foreach (value, key, member) {
-            (void)key;
-            if (!numbers_bytes(member, bytes))
-                return false;
-        }
-        return true;
     }
-    default:
-        return true;
-    }
-}
-
-static void write_value(json_object *value, Buf *out)
-{
-    JsonWriter w = {.buf = out};
-
-    buf_clear(out);
-    json_value_object(&w, value);
+    return true;
 }
 
 /* Names that differ in bytes that are no UTF-8 are equal once these are repaired. Reading the repaired text again leaves
  * the last of them, as jsonb would: nobody downstream has to choose among doubled members. */
-static void write_repaired_value(json_object *value, Buf *out)
+static void write_repaired(JsonWriter *w, Str json)
 {
     static const char replacement[] = "\xef\xbf\xbd";
+    cleanup(json_putp) json_object *value = json_parse(json), *again = NULL;
 
-    write_value(value, out);
-    if (memmem(out->data, out->len, replacement, sizeof(replacement) - 1)) {
-        cleanup(json_putp) json_object *again = json_parse(buf_str(out));
-        write_value(again, out);
+    json_value_object(w, value);
+    if (memmem(w->buf->data, w->buf->len, replacement, sizeof(replacement) - 1)) {
+        again = json_parse(buf_str(w->buf));
+        buf_clear(w->buf);
+        w->need_comma = false;
+        json_value_object(w, again);
     }
 }
 
-static EventReject decode_value(Arena *arena, json_object *value, Str *ret)
+/* As every value is written that we store: equal values are equal texts. */
+static void write_value(const JsonView *value, Buf *out)
+{
+    JsonWriter w = {.buf = out};
+    int64_t i;
+    double d;
+
+    if (view_is(value, json_type_string))
+        json_value_str(&w, view_str(value));
+    else if (view_int(value, &i))
+        json_value_int(&w, i);
+    else if (view_is(value, json_type_double) && view_double(value, &d))
+        json_value_double(&w, d);
+    else
+        write_repaired(&w, view_text(value));
+}
+
+static EventReject decode_value(Arena *arena, const JsonView *value, Str *ret)
 {
     cleanup(buf_free) Buf text = {0};
     size_t extra = 0;
 
     if (!numbers_bytes(value, &extra))
         return EVENT_MALFORMED;
-    write_repaired_value(value, &text);
+    write_value(value, &text);
     if (text.len + extra > LIMIT_OBSERVATION_VALUE_BYTES)
         return EVENT_OVERSIZE;
     *ret = str_dup(arena, buf_str(&text));
     return EVENT_OK;
 }
 
-/* JSON null is a value, so its member must be told from a missing one. */
-static bool has_member(json_object *obj, const char *key)
-{
-    return json_object_object_get_ex(obj, key, NULL);
-}
-
-static EventReject decode_version(json_object *payload)
+static EventReject decode_version(const JsonView *payload)
 {
     int64_t v;
 
-    if (!json_member(payload, "v"))
+    if (!view_member(payload, "v"))
         return EVENT_OK;
-    if (!json_get_int(payload, "v", &v))
+    if (!view_get_int(payload, "v", &v))
         return EVENT_MALFORMED;
     return v > ENVELOPE_VERSION ? EVENT_SCHEMA : EVENT_OK;
 }
 
-static void decode_window(json_object *payload, Observation *e)
+static void decode_window(const JsonView *payload, Observation *e)
 {
-    json_object *window = json_get_object(payload, "window");
+    const JsonView *window = view_get_object(payload, "window");
 
-    if (!json_get_double(window, "start_ts", &e->window_start_ts))
+    if (!view_get_double(window, "start_ts", &e->window_start_ts))
         e->window_start_ts = e->ts;
-    if (!json_get_double(window, "end_ts", &e->window_end_ts))
+    if (!view_get_double(window, "end_ts", &e->window_end_ts))
         e->window_end_ts = e->ts;
 }
 
-static EventReject decode_envelope(Arena *arena, json_object *payload, Observation *e)
+static EventReject decode_envelope(Arena *arena, const JsonView *payload, Observation *e)
 {
-    json_object *value = NULL;
+    const JsonView *value = view_any_member(payload, "value"); /* null is a value */
     EventReject reject = decode_version(payload);
 
     if (reject != EVENT_OK)
         return reject;
-    e->evidence_ref = json_get_str(payload, "evidence_ref");
-    if (!e->evidence_ref.len || !json_object_object_get_ex(payload, "value", &value) ||
-        !json_get_double(payload, "ts", &e->ts) || e->ts < 0 || e->ts > ts_max)
+    e->evidence_ref = view_get_str(payload, "evidence_ref");
+    if (!e->evidence_ref.len || !value || !view_get_double(payload, "ts", &e->ts) || e->ts < 0 || e->ts > ts_max)
         return EVENT_MALFORMED;
     e->evidence_ref = text_sanitize(arena, e->evidence_ref);
     if (e->evidence_ref.len > LIMIT_SOURCE_ID_BYTES)
@@ -198,9 +187,9 @@ static EventReject decode_envelope(Arena *arena, json_object *payload, Observati
     if (reject != EVENT_OK)
         return reject;
     decode_window(payload, e);
-    if (json_get_double(payload, "confidence", &e->confidence))
+    if (view_get_double(payload, "confidence", &e->confidence))
         e->confidence = MIN(MAX(e->confidence, 0.0), 1.0);
-    Str source = json_get_str(payload, "source");
+    Str source = view_get_str(payload, "source");
     e->source = text_clip(text_sanitize(arena, source.data ? source : STR("")), LIMIT_NAME_BYTES);
     if (!payload_uuid(payload, "id", &e->id))
         e->id = observation_row_id(e->evidence_ref, e->primitive);
@@ -208,20 +197,21 @@ static EventReject decode_envelope(Arena *arena, json_object *payload, Observati
     return EVENT_OK;
 }
 
-EventReject observation_decode(Arena *arena, json_object *payload, Observation *ret)
+EventReject observation_decode(Arena *arena, const JsonView *payload, Observation *ret)
 {
     Observation e = {0};
 
-    if (!json_object_is_type(payload, json_type_object))
+    if (!view_is(payload, json_type_object))
         return EVENT_MALFORMED;
     if (!payload_uuid(payload, "attacker_uuid", &e.attacker_uuid))
         return EVENT_NO_ANCHOR;
-    e.primitive = json_get_str(payload, "primitive");
+    e.primitive = view_get_str(payload, "primitive");
     if (!is_primitive(e.primitive))
         return EVENT_MALFORMED;
     payload_ip(payload, "attacker_ip", e.attacker_ip);
-    (void)value_kind_parse(json_get_str(payload, "value_kind"), &e.value_kind);
-    if (has_member(payload, "evidence_ref") || has_member(payload, "value") || has_member(payload, "ts")) {
+    (void)value_kind_parse(view_get_str(payload, "value_kind"), &e.value_kind);
+    if (view_any_member(payload, "evidence_ref") || view_any_member(payload, "value") ||
+        view_any_member(payload, "ts")) {
         EventReject reject = decode_envelope(arena, payload, &e);
         if (reject != EVENT_OK)
             return reject;

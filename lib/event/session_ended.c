@@ -9,26 +9,20 @@
 
 static const Str type_name = {"attacker.session.ended", sizeof("attacker.session.ended") - 1};
 
-/* A copy, so that the parsed payload, many small pieces of memory, can go at once. */
-static Str member(Arena *arena, json_object *obj, const char *key)
-{
-    return str_dup(arena, json_get_str(obj, key));
-}
-
 /* Contract ttp 1.4. The attacker's uuid is in canonical form, the others are as sent. */
-static Str session_source_id(Arena *arena, json_object *payload, const SessionEnded *event)
+static Str session_source_id(Arena *arena, const JsonView *payload, const SessionEnded *event)
 {
     static const char *const before_uuid[] = {"source_id",     "session_id",    "token_id",
                                               "identity_uuid", "credential_id", NULL};
     static const char *const after_uuid[] = {"attacker_uuid", "uuid", NULL};
-    Str source = str_dup(arena, payload_first_id(payload, before_uuid));
+    Str source = payload_first_id(payload, before_uuid);
 
     if (!source.data && event->has_attacker_uuid) {
         char *text = arena_alloc(arena, UUID_TEXT_BYTES);
         uuid_format(text, &event->attacker_uuid);
         source = str_from(text);
     }
-    return source.data ? source : str_dup(arena, payload_first_id(payload, after_uuid));
+    return source.data ? source : payload_first_id(payload, after_uuid);
 }
 
 Str event_command_source_id(Arena *arena, Str source, size_t index)
@@ -45,52 +39,53 @@ Str event_command_source_id(Arena *arena, Str source, size_t index)
 }
 
 /* What the reference's language calls false: null, false, 0, "", [] and {}. */
-static bool is_falsy(json_object *value)
+static bool is_falsy(const JsonView *value)
 {
-    switch (json_object_get_type(value)) {
-    case json_type_array:
-        return json_object_array_length(value) == 0;
-    case json_type_object:
-        return json_object_object_length(value) == 0;
-    default:
-        return !json_object_get_boolean(value);
-    }
+    double number;
+    bool flag;
+
+    if (view_is(value, json_type_array) || view_is(value, json_type_object))
+        return view_count(value) == 0;
+    if (view_bool(value, &flag))
+        return !flag;
+    if (view_double(value, &number))
+        return number == 0;
+    return view_is(value, json_type_null) || !view_text(value).len;
 }
 
 /* The first of the two spellings that is not falsy must be text. */
-static bool command_text(json_object *element, Str *ret)
+static bool command_text(const JsonView *element, Str *ret)
 {
-    json_object *member = json_member(element, "command_text");
+    const JsonView *member = view_member(element, "command_text");
 
     if (is_falsy(member))
-        member = json_member(element, "text");
-    *ret = json_str(member);
+        member = view_member(element, "text");
+    *ret = view_str(member);
     return ret->len > 0;
 }
 
 /* False when the element is of no use and must be skipped. */
-static bool decode_command(Arena *arena, json_object *element, size_t index, const SessionEnded *event,
+static bool decode_command(Arena *arena, const JsonView *element, size_t index, const SessionEnded *event,
                            EventCommand *ret)
 {
     static const char *const id_keys[] = {"id", "uuid", "command_id", NULL};
     EventCommand c = {.index = index, .decky_id = event->decky_id, .ts_us = TIME_NONE};
 
-    if (json_object_is_type(element, json_type_string)) {
-        c.text = str_dup(arena, json_str(element));
+    if (view_is(element, json_type_string)) {
+        c.text = view_str(element);
     } else {
-        if (!json_object_is_type(element, json_type_object) || !command_text(element, &c.text))
+        if (!view_is(element, json_type_object) || !command_text(element, &c.text))
             return false;
-        c.text = str_dup(arena, c.text);
-        c.source_id = str_dup(arena, payload_first_id(element, id_keys));
-        Str decky = json_get_str(element, "decky_id");
+        c.source_id = payload_first_id(element, id_keys);
+        Str decky = view_get_str(element, "decky_id");
         if (decky.len)
-            c.decky_id = str_dup(arena, decky);
+            c.decky_id = decky;
         c.ts_us = payload_time(element, "ts");
-        c.uid = member(arena, element, "uid");
-        c.user = member(arena, element, "user");
-        c.src = member(arena, element, "src");
-        c.pwd = member(arena, element, "pwd");
-        (void)json_get_bool(element, "errored", &c.errored);
+        c.uid = view_get_str(element, "uid");
+        c.user = view_get_str(element, "user");
+        c.src = view_get_str(element, "src");
+        c.pwd = view_get_str(element, "pwd");
+        (void)view_get_bool(element, "errored", &c.errored);
     }
     if (!c.source_id.data && event->source_id.data)
         c.source_id = event_command_source_id(arena, event->source_id, index);
@@ -98,15 +93,17 @@ static bool decode_command(Arena *arena, json_object *element, size_t index, con
     return true;
 }
 
-static void decode_commands(Arena *arena, json_object *payload, SessionEnded *event)
+static void decode_commands(Arena *arena, const JsonView *payload, SessionEnded *event)
 {
-    json_object *array = json_get_array(payload, "commands");
-    size_t n = array ? json_object_array_length(array) : 0;
+    const JsonView *array = view_get_array(payload, "commands");
+    size_t i = 0;
 
-    event->commands = arena_calloc(arena, MIN(n, (size_t)LIMIT_EVENT_COMMANDS), sizeof(*event->commands));
-    for (size_t i = 0; i < n; i++) {
+    event->commands =
+        arena_calloc(arena, MIN(view_count(array), (size_t)LIMIT_EVENT_COMMANDS), sizeof(*event->commands));
+    view_each(element, array)
+    {
         EventCommand command;
-        if (!decode_command(arena, json_object_array_get_idx(array, i), i, event, &command))
+        if (!decode_command(arena, element, i++, event, &command))
             continue;
         event->n_commands_seen++;
         if (event->n_commands < LIMIT_EVENT_COMMANDS)
@@ -114,76 +111,77 @@ static void decode_commands(Arena *arena, json_object *payload, SessionEnded *ev
     }
 }
 
-static void decode_artifacts(Arena *arena, json_object *payload, SessionEnded *event)
+static void decode_artifacts(Arena *arena, const JsonView *payload, SessionEnded *event)
 {
-    json_object *array = json_get_array(payload, "artifacts");
-    size_t n = array ? MIN(json_object_array_length(array), (size_t)LIMIT_SESSION_ARTIFACTS) : 0;
+    const JsonView *array = view_get_array(payload, "artifacts");
+    size_t left = LIMIT_SESSION_ARTIFACTS;
 
-    event->artifacts = arena_calloc(arena, n, sizeof(*event->artifacts));
-    for (size_t i = 0; i < n; i++) {
-        json_object *element = json_object_array_get_idx(array, i);
-        Str sha256 = member(arena, element, "sha256");
+    event->artifacts = arena_calloc(arena, MIN(view_count(array), left), sizeof(*event->artifacts));
+    view_each(element, array)
+    {
+        if (left-- == 0)
+            break;
+        Str sha256 = view_get_str(element, "sha256");
         if (sha256.len)
-            event->artifacts[event->n_artifacts++] = (EventArtifact){.sha256 = sha256,
-                                                                     .url = member(arena, element, "url"),
-                                                                     .orig_path = member(arena, element, "orig_path")};
+            event->artifacts[event->n_artifacts++] = (EventArtifact){
+                .sha256 = sha256, .url = view_get_str(element, "url"), .orig_path = view_get_str(element, "orig_path")};
     }
 }
 
-static int64_t count_or_none(json_object *obj, const char *key)
+static int64_t count_or_none(const JsonView *obj, const char *key)
 {
     int64_t v;
-    return json_get_int(obj, key, &v) && v >= 0 ? v : -1;
+    return view_get_int(obj, key, &v) && v >= 0 ? v : -1;
 }
 
-static void decode_extras(Arena *arena, json_object *payload, SessionEnded *event)
+static void decode_extras(const JsonView *payload, SessionEnded *event)
 {
-    json_object *login = json_get_object(payload, "login"), *client = json_get_object(payload, "client");
+    const JsonView *login = view_get_object(payload, "login"), *client = view_get_object(payload, "client");
 
-    event->schema = member(arena, payload, "schema");
-    event->protocol = member(arena, payload, "protocol");
-    event->ended_reason = member(arena, payload, "ended_reason");
-    event->login_username = member(arena, login, "username");
-    event->login_outcome = member(arena, login, "outcome");
+    event->schema = view_get_str(payload, "schema");
+    event->protocol = view_get_str(payload, "protocol");
+    event->ended_reason = view_get_str(payload, "ended_reason");
+    event->login_username = view_get_str(login, "username");
+    event->login_outcome = view_get_str(login, "outcome");
     event->login_attempts = count_or_none(login, "attempts");
     event->login_at_us = payload_time(login, "at");
-    event->client_version = member(arena, client, "version");
-    event->client_hassh = member(arena, client, "hassh");
+    event->client_version = view_get_str(client, "version");
+    event->client_hassh = view_get_str(client, "hassh");
     event->src_port = count_or_none(payload, "src_port");
     event->request_count = count_or_none(payload, "request_count");
 }
 
-static void decode_part(json_object *payload, SessionEnded *event)
+static void decode_part(const JsonView *payload, SessionEnded *event)
 {
     int64_t part = 1, parts = 0;
 
-    bool has_part = json_get_int(payload, "part", &part) && part >= 1 && part <= INT32_MAX;
-    bool has_parts = json_get_int(payload, "parts", &parts) && parts >= 1 && parts <= INT32_MAX;
+    bool has_part = view_get_int(payload, "part", &part) && part >= 1 && part <= INT32_MAX;
+    bool has_parts = view_get_int(payload, "parts", &parts) && parts >= 1 && parts <= INT32_MAX;
     event->part = has_part ? (int)part : 1;
     event->parts = has_parts ? (int)parts : has_part ? 0 : 1;
 }
 
-EventReject session_ended_decode(Arena *arena, json_object *payload, SessionEnded *ret)
+EventReject session_ended_decode(Arena *arena, const JsonView *payload, SessionEnded *ret)
 {
     SessionEnded e = {0};
 
-    if (!json_object_is_type(payload, json_type_object))
+    if (!view_is(payload, json_type_object))
         return EVENT_MALFORMED;
     payload_ip(payload, "attacker_ip", e.attacker_ip);
     e.has_attacker_uuid = payload_uuid(payload, "attacker_uuid", &e.attacker_uuid);
     if (!e.attacker_ip[0] && !e.has_attacker_uuid)
         return EVENT_NO_ANCHOR;
-    e.session_id = str_dup(arena, payload_id_text(json_member(payload, "session_id")));
+    e.session_id = payload_id_text(view_member(payload, "session_id"));
     e.source_id = session_source_id(arena, payload, &e);
-    e.decky_id = str_dup(arena, payload_id_text(json_member(payload, "decky_id")));
-    e.service = member(arena, payload, "service");
+    e.decky_id = payload_id_text(view_member(payload, "decky_id"));
+    e.service = view_get_str(payload, "service");
     e.started_at_us = payload_time(payload, "started_at");
     e.ended_at_us = payload_time(payload, "ended_at");
-    if (!json_get_double(payload, "duration_s", &e.duration_s) || e.duration_s < 0)
+    if (!view_get_double(payload, "duration_s", &e.duration_s) || e.duration_s < 0)
         e.duration_s = 0;
-    e.shard_path = member(arena, payload, "shard_path");
+    e.shard_path = view_get_str(payload, "shard_path");
     decode_part(payload, &e);
-    decode_extras(arena, payload, &e);
+    decode_extras(payload, &e);
     decode_artifacts(arena, payload, &e);
     decode_commands(arena, payload, &e);
     *ret = e;

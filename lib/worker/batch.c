@@ -12,15 +12,14 @@ Batch *batch_new(Worker *w, size_t cap)
     b->worker = w;
     b->cap = cap;
     b->arena = arena_new();
+    b->views = arena_new();
     return b;
 }
 
 void batch_reset(Batch *b)
 {
-    for (size_t i = 0; i < b->n; i++) {
-        json_object_put(b->events[i].payload);
+    for (size_t i = 0; i < b->n; i++)
         bus_record_free(b->events[i].record);
-    }
     memset(b->events, 0, b->n * sizeof(*b->events));
     b->n = b->bytes = b->begin = b->end = 0;
     b->deferred_ids = NULL;
@@ -34,6 +33,7 @@ void batch_free(Batch *b)
     batch_reset(b);
     free(b->events);
     arena_free(b->arena);
+    arena_free(b->views);
     free(b);
 }
 
@@ -83,24 +83,19 @@ static const char *reject_message(EventReject reject)
 }
 
 /* Everything of a record that needs no database. Its own state afterwards is where every run of apply() starts. */
-static void prepare(Worker *w, WorkerEvent *e)
+static void prepare(Batch *b, WorkerEvent *e)
 {
-    EventReject reject = EVENT_OK;
-
-    if (e->value.len > LIMIT_EVENT_READ_BYTES)
-        reject = EVENT_OVERSIZE;
-    else
-        e->payload = json_parse(e->value);
+    EventReject reject = event_payload_parse(b->views, e->arena, e->value, &e->payload);
     EventReject envelope = event_envelope(e->headers, e->n_headers, e->payload, str_from(e->topic->name), e->partition,
                                           e->offset, e->timestamp_us, &e->envelope);
-    if (reject == EVENT_OK)
+    if (envelope != EVENT_OK && reject != EVENT_OVERSIZE) /* what we cannot read may be of a newer schema */
         reject = envelope;
-    if (reject == EVENT_OK && !json_object_is_type(e->payload, json_type_object))
-        reject = EVENT_MALFORMED;
     if (reject != EVENT_OK)
         event_refuse(e, event_reject_name(reject), reject_message(reject));
     else
-        w->spec->prepare(w, e);
+        b->worker->spec->prepare(b->worker, e);
+    e->payload = NULL;
+    arena_reset(b->views);
     e->prepared_state = e->state;
 }
 
@@ -136,7 +131,7 @@ void batch_add_record(Batch *b, BusRecord *record)
         b->first_us = clock_monotonic_us();
     b->bytes += record->value.len;
     p->taken_offset = record->offset + 1;
-    prepare(b->worker, e);
+    prepare(b, e);
     metric_add(&worker_metrics.records, 1);
 }
 
@@ -161,7 +156,6 @@ void batch_set_deferred(Batch *b, size_t i, const KeptRecord *kept)
 {
     WorkerEvent *e = &b->events[i], earlier = *e;
 
-    json_object_put(e->payload);
     *e = (WorkerEvent){
         .topic = bus_topic_find(str_from(kept->topic)),
         .partition = kept->partition,
@@ -176,7 +170,7 @@ void batch_set_deferred(Batch *b, size_t i, const KeptRecord *kept)
     };
     e->headers = read_headers(b->arena, kept->headers_json, &e->n_headers);
     if (e->topic) {
-        prepare(b->worker, e);
+        prepare(b, e);
     } else { /* a release that no longer knows the topic */
         e->topic = &bus_topics[0];
         event_refuse(e, "schema", "the topic of this record is not in the table of topics");

@@ -41,10 +41,8 @@ static int claim_deferred(Worker *w, Batch *b)
     KeptRecord *records;
     size_t n;
 
-    for (size_t i = b->begin; i < b->end; i++) {
-        json_object_put(TAKE_PTR(b->events[i].payload));
+    for (size_t i = b->begin; i < b->end; i++)
         b->events[i].state = b->events[i].prepared_state = EVENT_GONE;
-    }
     int r = deferred_claim(w->repo, b->arena, b->deferred_ids + b->begin, b->end - b->begin, &records, &n);
     for (size_t i = b->begin, k = 0; r == 0 && i < b->end && k < n; i++) {
         if (b->deferred_ids[i] != records[k].id) /* both in id order */

@@ -31,9 +31,9 @@ typedef struct WorkerEvent {
     const EventHeader *headers;
     size_t n_headers;
     EventEnvelope envelope;
-    json_object *payload; /* NULL when it was refused before prepare(), which may release it */
-    Arena *arena;         /* lives as long as the batch */
-    void *decoded;        /* what prepare() makes of it; apply() reads it */
+    const JsonView *payload; /* for prepare() alone: the views go when it returns, what they borrow from stays */
+    Arena *arena;            /* lives as long as the batch */
+    void *decoded;           /* what prepare() makes of it; apply() reads it */
     /* set through event_defer() and event_refuse() only */
     EventState state;
     char wait_ip[IP_TEXT_BYTES];

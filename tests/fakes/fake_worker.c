@@ -38,22 +38,22 @@ typedef struct Request {
     int64_t n, sleep_ms, emit, emit_bytes;
 } Request;
 
-static int64_t number(json_object *payload, const char *key, int64_t otherwise)
+static int64_t number(const JsonView *payload, const char *key, int64_t otherwise)
 {
     int64_t v;
-    return json_get_int(payload, key, &v) ? v : otherwise;
+    return view_get_int(payload, key, &v) ? v : otherwise;
 }
 
-static bool flag(json_object *payload, const char *key)
+static bool flag(const JsonView *payload, const char *key)
 {
     bool v = false;
-    return json_get_bool(payload, key, &v) && v;
+    return view_get_bool(payload, key, &v) && v;
 }
 
 static void batch_prepare(Worker *w, WorkerEvent *event)
 {
     Request *q = arena_calloc(event->arena, 1, sizeof(*q));
-    json_object *p = event->payload;
+    const JsonView *p = event->payload;
     EventReject reject = attacker_observed_decode(event->arena, p, &q->observed);
 
     event->decoded = q;
@@ -62,9 +62,9 @@ static void batch_prepare(Worker *w, WorkerEvent *event)
         return;
     }
     q->n = number(p, "n", 0);
-    q->note = json_get_str(p, "note");
-    q->as_number = json_get_str(p, "as_number");
-    q->has_attacker = uuid_parse_text(json_get_str(p, "attacker"), &q->attacker);
+    q->note = view_get_str(p, "note");
+    q->as_number = view_get_str(p, "as_number");
+    q->has_attacker = uuid_parse_text(view_get_str(p, "attacker"), &q->attacker);
     q->need = flag(p, "need");
     q->defer = flag(p, "defer");
     q->refuse = flag(p, "refuse");

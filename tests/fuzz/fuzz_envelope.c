@@ -36,13 +36,14 @@ static size_t read_headers(Str *rest, EventHeader *headers)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     cleanup(freep) uint8_t *block = NULL;
-    cleanup(json_putp) json_object *payload = NULL;
+    cleanup(arena_freep) Arena *arena = arena_new();
+    const JsonView *payload = NULL;
     EventHeader headers[HEADERS_MAX];
     EventEnvelope e, again;
 
     Str rest = fuzz_input(&block, data, size);
     size_t n = read_headers(&rest, headers);
-    EventReject parsed = event_payload_parse(rest, &payload);
+    EventReject parsed = event_payload_parse(arena, arena, rest, &payload);
     PROMISE((parsed == EVENT_OK) == (payload != NULL));
     EventReject reject = event_envelope(headers, n, payload, STR("attacker.observed"), 3, 42, 1778401501004512, &e);
     PROMISE(reject == EVENT_OK || reject == EVENT_SCHEMA);

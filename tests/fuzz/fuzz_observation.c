@@ -7,11 +7,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     cleanup(freep) uint8_t *block = NULL;
     cleanup(arena_freep) Arena *arena = arena_new();
-    cleanup(json_putp) json_object *payload = NULL, *again = NULL;
+    const JsonView *payload = NULL, *again = NULL;
     cleanup(buf_free) Buf first = {0}, second = {0};
     Observation o, back;
 
-    if (event_payload_parse(fuzz_input(&block, data, size), &payload) != EVENT_OK ||
+    if (event_payload_parse(arena, arena, fuzz_input(&block, data, size), &payload) != EVENT_OK ||
         observation_decode(arena, payload, &o) != EVENT_OK)
         return 0;
     PROMISE(o.primitive.len > 0 && o.primitive.len <= LIMIT_PRIMITIVE_BYTES);
@@ -23,7 +23,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     promise_storable(arena, o.source);
     Uuid id = observation_id(&o);
     observation_encode(&o, &id, &first);
-    again = json_parse(buf_str(&first));
+    again = json_view(arena, arena, buf_str(&first));
     PROMISE(observation_decode(arena, again, &back) == EVENT_OK);
     PROMISE(uuid_cmp(&o.id, &back.id) == 0 && str_eq(o.value, back.value) && o.ts == back.ts);
     observation_encode(&back, &id, &second);

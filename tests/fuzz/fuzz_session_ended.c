@@ -3,7 +3,7 @@
 #include "event/event.h"
 #include "fuzz.h"
 
-static EventReject decode(Arena *arena, json_object *payload, SessionEnded *ret)
+static EventReject decode(Arena *arena, const JsonView *payload, SessionEnded *ret)
 {
     EventReject reject = session_ended_decode(arena, payload, ret);
 
@@ -45,18 +45,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     cleanup(freep) uint8_t *block = NULL;
     cleanup(arena_freep) Arena *arena = arena_new();
-    cleanup(json_putp) json_object *payload = NULL, *again = NULL;
+    const JsonView *payload = NULL, *again = NULL;
     cleanup(buf_free) Buf first = {0}, second = {0};
     SessionEnded e, back;
     Uuid id = {{0}};
 
-    if (event_payload_parse(fuzz_input(&block, data, size), &payload) != EVENT_OK ||
+    if (event_payload_parse(arena, arena, fuzz_input(&block, data, size), &payload) != EVENT_OK ||
         decode(arena, payload, &e) != EVENT_OK)
         return 0;
     drop_empty_commands(&e);
     session_ended_encode(&e, &id, &first);
     promise_command_sizes(&e, &id, &first);
-    again = json_parse(buf_str(&first));
+    again = json_view(arena, arena, buf_str(&first));
     PROMISE(again != NULL);
     PROMISE(decode(arena, again, &back) == EVENT_OK);
     PROMISE(back.n_commands == e.n_commands && back.n_artifacts == e.n_artifacts);

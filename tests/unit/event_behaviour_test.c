@@ -35,7 +35,7 @@ static json_object *parse(const char *text)
 
 static EventReject decode(const char *text, Observation *ret)
 {
-    return observation_decode(arena, parse(text), ret);
+    return observation_decode(arena, json_view(arena, arena, str_from(text)), ret);
 }
 
 static void assert_uuid(Uuid got, const char *want)

@@ -7,7 +7,7 @@
 #include "event/event.h"
 
 static Arena *arena;
-static json_object *parsed[64]; /* released at the end: what decoders return borrows from them */
+static json_object *parsed[64]; /* released at the end */
 static size_t n_parsed;
 
 static void setup(void)
@@ -51,9 +51,16 @@ static json_object *parse(const char *text)
     return parsed[n_parsed++] = obj;
 }
 
+static const JsonView *view(const char *text)
+{
+    const JsonView *v = json_view(arena, arena, str_from(text));
+    cr_assert_not_null(v, "not JSON: %s", text);
+    return v;
+}
+
 static EventReject session_decode(const char *text, SessionEnded *ret)
 {
-    return session_ended_decode(arena, parse(text), ret);
+    return session_ended_decode(arena, view(text), ret);
 }
 
 static const char uuid_text[] = "7b1f6c0e-4f0a-4c55-9f0b-0d7a1c2e3f41";
@@ -127,18 +134,17 @@ Test(event_codec, credential_id_takes_the_principal_and_the_payload_does_not)
 
 Test(event_codec, value_must_be_an_object_of_bounded_size)
 {
-    json_object *payload = NULL;
+    const JsonView *payload = NULL;
     char *big = arena_calloc(arena, 1, LIMIT_EVENT_READ_BYTES + 2);
 
     memset(big, ' ', LIMIT_EVENT_READ_BYTES + 1);
     memcpy(big, "{}", 2);
-    cr_assert_eq(event_payload_parse((Str){big, LIMIT_EVENT_READ_BYTES + 1}, &payload), EVENT_OVERSIZE);
+    cr_assert_eq(event_payload_parse(arena, arena, (Str){big, LIMIT_EVENT_READ_BYTES + 1}, &payload), EVENT_OVERSIZE);
     cr_assert_null(payload);
-    cr_assert_eq(event_payload_parse((Str){big, LIMIT_EVENT_READ_BYTES}, &payload), EVENT_OK);
-    json_object_put(payload);
+    cr_assert_eq(event_payload_parse(arena, arena, (Str){big, LIMIT_EVENT_READ_BYTES}, &payload), EVENT_OK);
     static const char *const bad[] = {"", "[]", "1", "null", "\"x\"", "{", "{} x", "{\"a\":}", "\xff\xfe"};
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
-        cr_assert_eq(event_payload_parse(str_from(bad[i]), &payload), EVENT_MALFORMED, "%s", bad[i]);
+        cr_assert_eq(event_payload_parse(arena, arena, str_from(bad[i]), &payload), EVENT_MALFORMED, "%s", bad[i]);
     cr_assert_str_eq(event_reject_name(EVENT_MALFORMED), "malformed");
     cr_assert_str_eq(event_reject_name(EVENT_SCHEMA), "schema");
     cr_assert_str_eq(event_reject_name(EVENT_OVERSIZE), "oversize");
@@ -150,8 +156,8 @@ Test(event_codec, envelope_prefers_headers_then_payload_then_coordinates)
     EventHeader headers[] = {{STR("decnet-event-id"), STR("030f7f56-900c-56c6-a01f-d824b59d89f2")},
                              {STR("decnet-event-type"), STR("attacker.scored")},
                              {STR("decnet-schema-version"), STR("1")}};
-    json_object *payload = parse("{\"event_id\":\"7B1F6C0E4F0A4C559F0B0D7A1C2E3F41\",\"schema_version\":\"1\","
-                                 "\"occurred_at\":\"2026-05-10T10:25:01.5+0200\"}");
+    const JsonView *payload = view("{\"event_id\":\"7B1F6C0E4F0A4C559F0B0D7A1C2E3F41\",\"schema_version\":\"1\","
+                                   "\"occurred_at\":\"2026-05-10T10:25:01.5+0200\"}");
     EventEnvelope e;
     Uuid want = event_id(STR("t"), (Str[]){STR("3"), STR("9000000000")}, 2);
 
@@ -185,9 +191,9 @@ Test(event_codec, newer_schema_is_refused_wherever_it_is_written)
         EventHeader h = {STR("decnet-schema-version"), str_from(good[i])};
         cr_assert_eq(event_envelope(&h, 1, NULL, STR("t"), 0, 0, 0, &e), EVENT_OK, "%s", good[i]);
     }
-    cr_assert_eq(event_envelope(NULL, 0, parse("{\"schema_version\":2}"), STR("t"), 0, 0, 0, &e), EVENT_SCHEMA);
-    cr_assert_eq(event_envelope(NULL, 0, parse("{\"schema_version\":true}"), STR("t"), 0, 0, 0, &e), EVENT_SCHEMA);
-    cr_assert_eq(event_envelope(NULL, 0, parse("{\"schema_version\":1}"), STR("t"), 0, 0, 0, &e), EVENT_OK);
+    cr_assert_eq(event_envelope(NULL, 0, view("{\"schema_version\":2}"), STR("t"), 0, 0, 0, &e), EVENT_SCHEMA);
+    cr_assert_eq(event_envelope(NULL, 0, view("{\"schema_version\":true}"), STR("t"), 0, 0, 0, &e), EVENT_SCHEMA);
+    cr_assert_eq(event_envelope(NULL, 0, view("{\"schema_version\":1}"), STR("t"), 0, 0, 0, &e), EVENT_OK);
 }
 
 Test(event_codec, session_needs_an_anchor)
@@ -203,7 +209,7 @@ Test(event_codec, session_needs_an_anchor)
     cr_assert_eq(session_decode("{\"attacker_ip\":\"::FFFF:198.51.100.23\"}", &e), EVENT_OK);
     cr_assert_str_eq(e.attacker_ip, "198.51.100.23");
     cr_assert(equals(e.source_id, NULL), "known only when the attacker is");
-    cr_assert_eq(session_ended_decode(arena, parse("[]"), &e), EVENT_MALFORMED);
+    cr_assert_eq(session_ended_decode(arena, view("[]"), &e), EVENT_MALFORMED);
     cr_assert_eq(session_ended_decode(arena, NULL, &e), EVENT_MALFORMED);
 }
 
@@ -416,19 +422,19 @@ Test(event_codec, observed_survives_a_round_trip)
     attacker_observed_encode(&e, &id, &out);
     json_object *obj = parse(out.data);
     cr_assert(equals(json_get_str(obj, "event_id"), "3d4d7bb6-3fc9-5ac1-b306-b9fe1d094600"));
-    cr_assert_eq(attacker_observed_decode(arena, obj, &back), EVENT_OK);
+    cr_assert_eq(attacker_observed_decode(arena, view(out.data), &back), EVENT_OK);
     cr_assert_str_eq(back.attacker_ip, e.attacker_ip);
     cr_assert(back.has_attacker_uuid && uuid_cmp(&back.attacker_uuid, &e.attacker_uuid) == 0);
     cr_assert(equals(back.decky, "edge-01") && equals(back.service, "ssh") && equals(back.event_type, "connect"));
     cr_assert_eq(back.first_seen_us, e.first_seen_us);
-    cr_assert_eq(attacker_observed_decode(arena, parse("{\"decky\":\"x\"}"), &back), EVENT_NO_ANCHOR);
-    cr_assert_eq(attacker_observed_decode(arena, parse("7"), &back), EVENT_MALFORMED);
+    cr_assert_eq(attacker_observed_decode(arena, view("{\"decky\":\"x\"}"), &back), EVENT_NO_ANCHOR);
+    cr_assert_eq(attacker_observed_decode(arena, view("7"), &back), EVENT_MALFORMED);
 }
 
 static IntelFacts intel(const char *text)
 {
     IntelFacts f;
-    cr_assert_eq(intel_enriched_decode(arena, parse(text), &f), EVENT_OK, "%s", text);
+    cr_assert_eq(intel_enriched_decode(arena, view(text), &f), EVENT_OK, "%s", text);
     return f;
 }
 
@@ -486,8 +492,8 @@ Test(event_codec, intel_takes_lists_as_text_and_older_names)
     cr_assert_eq(f.cached_at_us, TIME_NONE);
     f = intel("{\"attacker_ip\":\"192.0.2.1\",\"abuseipdb_score\":1e300,\"abuseipdb_categories\":[]}");
     cr_assert(f.has_abuseipdb_score && f.abuseipdb_score == 100);
-    cr_assert_eq(intel_enriched_decode(arena, parse("{\"attacker_uuid\":7}"), &f), EVENT_NO_ANCHOR);
-    cr_assert_eq(intel_enriched_decode(arena, parse("[]"), &f), EVENT_MALFORMED);
+    cr_assert_eq(intel_enriched_decode(arena, view("{\"attacker_uuid\":7}"), &f), EVENT_NO_ANCHOR);
+    cr_assert_eq(intel_enriched_decode(arena, view("[]"), &f), EVENT_MALFORMED);
 }
 
 Test(event_codec, tag_events_name_what_was_added)

@@ -143,7 +143,6 @@ static const size_t *tag_commands(Worker *w, Arena *arena, const SessionEnded *s
 static void prepare_session(Worker *w, WorkerEvent *event, Decoded *d)
 {
     EventReject reject = session_ended_decode(event->arena, event->payload, &d->session);
-    json_object_put(TAKE_PTR(event->payload));
 
     if (reject != EVENT_OK) {
         event_refuse(event, event_reject_name(reject),
