@@ -5,7 +5,7 @@ packages_wanted() { # build | test | kafka | kafka-fetch: docs/dependencies.md s
     case $1 in
     build)
         echo gcc libc6-dev pkg-config meson ninja-build python3 \
-            librdkafka-dev libpq-dev libjson-c-dev uuid-dev libssl-dev libcrypt-dev zlib1g-dev \
+            librdkafka-dev libpq-dev libjson-c-dev uuid-dev libssl-dev libcrypt-dev zlib1g-dev liblz4-dev \
             libsystemd-dev libmicrohttpd-dev libhyperscan-dev libpcre2-dev libcyaml-dev libxxhash-dev uthash-dev \
             libcriterion-dev \
             postgresql kcat

@@ -89,6 +89,11 @@ bool text_is_ascii(Str s)
         memcpy(&word, s.data + i, sizeof(word));
         bad |= word | (word - ones);
     }
+    if (s.len >= sizeof(word)) { /* what is left, and some bytes before it again */
+        memcpy(&word, s.data + s.len - sizeof(word), sizeof(word));
+        bad |= word | (word - ones);
+        i = s.len;
+    }
     for (; i < s.len; i++)
         bad |= (uint8_t)s.data[i] | ((uint8_t)s.data[i] - UINT64_C(1));
     return (bad & highs) == 0;

@@ -11,7 +11,13 @@
 #include "pg.h"
 
 enum { LARGE_REQUEST_BYTES = 1024 * 1024 };
-enum { CONNECT_TIMEOUT_S = 5, IDLE_POLL_MS = 5, TRANSACTION_TRIES = 4, COPY_CHUNK_BYTES = 32 * 1024 };
+enum {
+    CONNECT_TIMEOUT_S = 5,
+    IDLE_POLL_MS = 5,
+    IDLE_SLICE_US = 200,
+    TRANSACTION_TRIES = 4,
+    COPY_CHUNK_BYTES = 32 * 1024
+};
 
 typedef struct Prepared {
     const Statement *statement; /* key */
@@ -195,10 +201,22 @@ static int wait_socket(Repo *repo, short events, int timeout_ms)
     return n < 0 && errno != EINTR ? -errno : 0;
 }
 
+/* Does the caller's idle work for a while: asking the socket after each step, of some 20 us, would cost as much. True:
+ * there is more. */
+static bool work_idle(Repo *repo)
+{
+    int64_t until_us = clock_monotonic_us() + IDLE_SLICE_US;
+
+    while (repo->idle(repo->idle_arg))
+        if (clock_monotonic_us() >= until_us)
+            return true;
+    return false;
+}
+
 /* Waits for the server, doing the caller's idle work meanwhile. False: connection lost. */
 static bool wait_server(Repo *repo, short events)
 {
-    bool more = repo->idle && repo->idle(repo->idle_arg);
+    bool more = repo->idle && work_idle(repo);
     int timeout_ms = more ? 0 : repo->idle ? IDLE_POLL_MS : -1;
     return wait_socket(repo, events, timeout_ms) == 0 && PQconsumeInput(repo->conn);
 }

@@ -26,7 +26,7 @@ typedef struct Partition {
 struct Batch {
     Worker *worker;
     Arena *arena;
-    Arena *views; /* of the record that is being prepared */
+    Arena *views;        /* of the record that is being prepared */
     WorkerEvent *events; /* capacity: batch_records or LIMIT_DEFERRED_BATCH */
     size_t n, cap, bytes;
     size_t begin, end;     /* the part that apply() sees */

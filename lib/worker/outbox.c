@@ -7,6 +7,7 @@
 #include "base/limits.h"
 #include "base/metrics.h"
 #include "repo/runtime.h"
+#include "worker/pack.h"
 
 enum {
     DELETE_AFTER_US = 1000000,
@@ -33,6 +34,7 @@ typedef struct Pack {
     struct Pack *next;
     int64_t id; /* 0 until written */
     Buf bytes;  /* freed once handed to librdkafka, which keeps copies */
+    Buf sealed; /* as it is stored; freed by then as well */
     size_t size_bytes;
     size_t at; /* events before this place were handed over */
     int n_events, outstanding;
@@ -60,82 +62,6 @@ struct Outbox {
     Arena *arena; /* scratch of one call */
 };
 
-static void put_le(Buf *buf, uint64_t v, int n)
-{
-    for (int i = 0; i < n; i++)
-        buf_add_char(buf, (char)(v >> (8 * i)));
-}
-
-static void put_sized(Buf *buf, Str s, int n_bytes)
-{
-    put_le(buf, s.data || n_bytes != 4 ? s.len : UINT32_MAX, n_bytes);
-    buf_add_str(buf, s);
-}
-
-void outbox_pack(Buf *pack, const PackedEvent *event)
-{
-    size_t at = pack->len;
-    put_le(pack, 0, 4);
-    put_sized(pack, event->topic, 2);
-    put_sized(pack, event->key, 4);
-    put_sized(pack, event->value, 4);
-    put_le(pack, event->n_headers, 2);
-    for (size_t i = 0; i < event->n_headers; i++) {
-        put_sized(pack, event->headers[i].name, 2);
-        put_sized(pack, event->headers[i].value, 4);
-    }
-    uint32_t size = (uint32_t)(pack->len - at - 4);
-    for (int i = 0; i < 4; i++)
-        pack->data[at + (size_t)i] = (char)(size >> (8 * i));
-}
-
-static bool get_le(Str pack, size_t *at, int n, uint64_t *ret)
-{
-    if (pack.len - *at < (size_t)n)
-        return false;
-    uint64_t v = 0;
-    for (int i = 0; i < n; i++)
-        v |= (uint64_t)(uint8_t)pack.data[*at + (size_t)i] << (8 * i);
-    *at += (size_t)n;
-    *ret = v;
-    return true;
-}
-
-static bool get_sized(Str pack, size_t *at, int n_bytes, Str *ret)
-{
-    uint64_t len;
-    if (!get_le(pack, at, n_bytes, &len))
-        return false;
-    if (n_bytes == 4 && len == UINT32_MAX) {
-        *ret = (Str){0};
-        return true;
-    }
-    if (pack.len - *at < len)
-        return false;
-    *ret = (Str){pack.data + *at, (size_t)len};
-    *at += (size_t)len;
-    return true;
-}
-
-int outbox_unpack(Str pack, size_t *at, PackedEvent *ret)
-{
-    uint64_t size, n_headers;
-    if (*at == pack.len)
-        return 0;
-    if (!get_le(pack, at, 4, &size) || pack.len - *at < size)
-        return -EBADMSG;
-    Str event = {pack.data, *at + (size_t)size};
-    if (!get_sized(event, at, 2, &ret->topic) || !get_sized(event, at, 4, &ret->key) ||
-        !get_sized(event, at, 4, &ret->value) || !get_le(event, at, 2, &n_headers) ||
-        n_headers > ARRAY_SIZE(ret->headers))
-        return -EBADMSG;
-    ret->n_headers = (size_t)n_headers;
-    for (size_t i = 0; i < ret->n_headers; i++)
-        if (!get_sized(event, at, 2, &ret->headers[i].name) || !get_sized(event, at, 4, &ret->headers[i].value))
-            return -EBADMSG;
-    return *at == event.len ? 1 : -EBADMSG;
-}
-
 static void acked_add(Outbox *o, int64_t id)
 {
     if (o->n_acked == o->cap_acked) {
@@ -152,8 +78,10 @@ static void acked_add(Outbox *o, int64_t id)
 
 static void pack_free(Pack *p)
 {
-    if (p)
+    if (p) {
         buf_free(&p->bytes);
+        buf_free(&p->sealed);
+    }
     free(p);
 }
 
@@ -240,6 +168,8 @@ static Pack *open_pack(Outbox *o, size_t more_bytes)
         last = p;
     if (last && last->bytes.len + more_bytes <= LIMIT_OUTBOX_ROW_BYTES)
         return last;
+    if (last)
+        pack_seal(&last->sealed, buf_str(&last->bytes)); /* now, as events are written while PostgreSQL works */
     Pack *p = calloc(1, sizeof(*p));
     if (!p)
         abort();
@@ -254,7 +184,7 @@ static void collect(Outbox *o, const PackedEvent *event)
 {
     enum { FRAME_BYTES = 512 };
     Pack *p = open_pack(o, event->key.len + event->value.len + FRAME_BYTES);
-    outbox_pack(&p->bytes, event);
+    pack_add(&p->bytes, event);
     p->size_bytes = p->bytes.len;
     p->n_events++;
 }
@@ -292,8 +222,11 @@ size_t outbox_collected(const Outbox *o)
 int outbox_write(Outbox *o, Repo *repo)
 {
     int r = 0;
-    for (Pack *p = o->collected; r == 0 && p; p = p->next)
-        r = outbox_row_insert(repo, o->producer_name, p->n_events, buf_str(&p->bytes), &p->id);
+    for (Pack *p = o->collected; r == 0 && p; p = p->next) {
+        if (!p->sealed.len)
+            pack_seal(&p->sealed, buf_str(&p->bytes));
+        r = outbox_row_insert(repo, o->producer_name, p->n_events, buf_str(&p->sealed), &p->id);
+    }
     o->n_deleting = o->n_acked;
     if (r == 0 && o->n_deleting)
         r = outbox_row_delete(repo, o->acked, o->n_deleting);
@@ -324,7 +257,7 @@ static bool publish(Outbox *o, Pack *p, int *max)
     size_t next = p->at;
     int more;
 
-    while ((more = outbox_unpack(buf_str(&p->bytes), &next, &event)) > 0) {
+    while ((more = pack_next(buf_str(&p->bytes), &next, &event)) > 0) {
         if (*max == 0 || (!send_event(o, p, &event) && !o->broken))
             return false;
         p->at = next;
@@ -372,6 +305,7 @@ void outbox_release(Outbox *o)
             continue;
         }
         p->next = NULL;
+        buf_free(&p->sealed);
         *o->flying_end = p;
         o->flying_end = &p->next;
         o->flying_bytes += p->size_bytes;
@@ -462,8 +396,11 @@ static int relay_row(Outbox *o, const OutboxRow *row, bool *ret_through, bool *r
     Pack pack = {.id = row->id};
     int r = 0;
 
-    buf_append(&pack.bytes, row->events.data, row->events.len);
-    (void)publish(o, &pack, &(int){INT_MAX}); /* what the gate holds back leaves the row for later */
+    pack.damaged = pack_unseal(&pack.bytes, row->events) != 0;
+    if (pack.damaged)
+        pack.failed = pack.sent = true;
+    else
+        (void)publish(o, &pack, &(int){INT_MAX}); /* what the gate holds back leaves the row for later */
     if (bus_producer_flush(o->producer, RELAY_TIMEOUT_MS) != 0 && pack.outstanding > 0)
         r = reopen(o); /* its delivery calls must not outlive the pack */
     *ret_through = pack.sent && !pack.failed;

@@ -61,16 +61,3 @@ size_t outbox_outstanding(const Outbox *o);   /* records that librdkafka holds *
 bool outbox_broker_healthy(const Outbox *o);
 /* Wait for deliveries at most @timeout_ms, then delete what was acknowledged. */
 int outbox_drain(Outbox *o, Repo *repo, int timeout_ms) must_check;
-
-/* --- the packed form, for tests and tools ---
- * A pack is a run of events, each: u32 bytes that follow; u16 topic length, topic; i32 key length (-1: no key), key;
- * u32 value length, value; u16 number of headers, each u16 name length, name, u32 value length, value. Integers are
- * little-endian. */
-typedef struct PackedEvent {
-    Str topic, key, value; /* topic without prefix */
-    EventHeader headers[16];
-    size_t n_headers;
-} PackedEvent;
-void outbox_pack(Buf *pack, const PackedEvent *event);
-/* Reads the event at *at and moves it on: 1 read, 0 at the end, -EBADMSG when the bytes are no pack. */
-int outbox_unpack(Str pack, size_t *at, PackedEvent *ret) must_check;

@@ -138,8 +138,32 @@ class Session:
         self.process.wait()
 
 
-def unpack(pack):
-    """Events of a row of event_outbox (lib/worker/outbox.h has the layout), in order."""
+def lz4_block(data):
+    """What an LZ4 block holds: runs of bytes as they are, each followed by a copy of what came before."""
+    def length(n):
+        nonlocal at
+        more = n == 15
+        while more:
+            n, more, at = n + data[at], data[at] == 255, at + 1
+        return n
+
+    at, out = 0, bytearray()
+    while at < len(data):
+        token, at = data[at], at + 1
+        n = length(token >> 4)
+        out += data[at:at + n]
+        at += n
+        if at < len(data):
+            back, at = int.from_bytes(data[at:at + 2], "little"), at + 2
+            for _ in range(length(token & 15) + 4):
+                out.append(out[-back])
+    return bytes(out)
+
+
+def unpack(stored):
+    """Events of a row of event_outbox (lib/worker/pack.h has the layout), in order."""
+    pack = lz4_block(stored[8:]) if stored[:4] == b"\xff" * 4 else stored
+
     def number(n):
         nonlocal at
         at += n

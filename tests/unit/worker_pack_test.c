@@ -3,14 +3,16 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/limits.h"
 #include "worker/internal.h"
+#include "worker/pack.h"
 
 static void pack_one(Buf *pack, Str key, Str value, size_t n_headers)
 {
     PackedEvent event = {.topic = STR("ttp.tagged"), .key = key, .value = value, .n_headers = n_headers};
     for (size_t i = 0; i < n_headers; i++)
         event.headers[i] = (EventHeader){STR("name"), i % 2 ? STR("a\0b") : (Str){0}};
-    outbox_pack(pack, &event);
+    pack_add(pack, &event);
 }
 
 Test(pack, what_goes_in_comes_out)
@@ -26,7 +28,7 @@ Test(pack, what_goes_in_comes_out)
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
         pack_one(&pack, cases[i].key, cases[i].value, cases[i].n_headers);
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-        cr_assert_eq(outbox_unpack(buf_str(&pack), &at, &event), 1, "case %zu", i);
+        cr_assert_eq(pack_next(buf_str(&pack), &at, &event), 1, "case %zu", i);
         cr_assert(str_eq(event.topic, STR("ttp.tagged")));
         cr_assert(str_eq(event.key, cases[i].key) && !event.key.data == !cases[i].key.data, "case %zu", i);
         cr_assert(str_eq(event.value, cases[i].value) && !event.value.data == !cases[i].value.data, "case %zu", i);
@@ -36,7 +38,7 @@ Test(pack, what_goes_in_comes_out)
             cr_assert(str_eq(event.headers[k].value, k % 2 ? STR("a\0b") : (Str){0}));
         }
     }
-    cr_assert_eq(outbox_unpack(buf_str(&pack), &at, &event), 0);
+    cr_assert_eq(pack_next(buf_str(&pack), &at, &event), 0);
     cr_assert_eq(at, pack.len);
 }
 
@@ -44,8 +46,8 @@ Test(pack, nothing_is_an_empty_pack)
 {
     PackedEvent event;
     size_t at = 0;
-    cr_assert_eq(outbox_unpack(STR(""), &at, &event), 0);
-    cr_assert_eq(outbox_unpack((Str){0}, &at, &event), 0);
+    cr_assert_eq(pack_next(STR(""), &at, &event), 0);
+    cr_assert_eq(pack_next((Str){0}, &at, &event), 0);
 }
 
 /* Read all of a pack from a block of exactly its size, so that a sanitizer sees the first byte too many. Returns how
@@ -59,7 +61,7 @@ static int read_all(Str bytes)
     int n = 0, r;
 
     memcpy(copy, bytes.data, bytes.len);
-    while ((r = outbox_unpack(pack, &at, &event)) > 0) {
+    while ((r = pack_next(pack, &at, &event)) > 0) {
         cleanup(buf_free) Buf touch = {0};
         cr_assert_leq(at, pack.len);
         cr_assert_leq(event.n_headers, ARRAY_SIZE(event.headers));
@@ -145,6 +147,71 @@ Test(pack, no_bytes_make_the_reader_leave_them)
         }
         read_all((Str){pack.data, round % 3 ? pack.len : state % pack.len});
     }
+}
+
+/* --- as it is stored --- */
+
+static void seal_and_back(Buf *pack, size_t *ret_sealed_bytes)
+{
+    cleanup(buf_free) Buf sealed = {0}, back = {0};
+
+    pack_seal(&sealed, buf_str(pack));
+    cr_assert_eq(pack_unseal(&back, buf_str(&sealed)), 0);
+    cr_assert(str_eq(buf_str(&back), buf_str(pack)));
+    *ret_sealed_bytes = sealed.len;
+}
+
+Test(pack, what_is_sealed_comes_out)
+{
+    cleanup(buf_free) Buf pack = {0};
+    size_t bytes;
+
+    seal_and_back(&pack, &bytes);
+    cr_assert_eq(bytes, 0);
+    pack_one(&pack, STR("key"), STR("{}"), 3);
+    seal_and_back(&pack, &bytes);
+    cr_assert_eq(bytes, pack.len, "a small one is left as it is");
+    while (pack.len < LIMIT_OUTBOX_ROW_BYTES)
+        pack_one(&pack, STR("key"), STR("{\"some\":\"value\"}"), 5);
+    seal_and_back(&pack, &bytes);
+    cr_assert_lt(bytes, pack.len / 5);
+}
+
+Test(pack, what_does_not_shrink_is_left_as_it_is)
+{
+    cleanup(buf_free) Buf pack = {0};
+    uint64_t state = 88172645463325252u;
+    size_t bytes;
+
+    for (int i = 0; i < 20000; i++) {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        buf_add_char(&pack, (char)(state >> 32));
+    }
+    seal_and_back(&pack, &bytes);
+    cr_assert_eq(bytes, pack.len);
+}
+
+Test(pack, a_damaged_seal_is_noticed)
+{
+    cleanup(buf_free) Buf pack = {0}, sealed = {0}, back = {0};
+
+    while (pack.len < 8192)
+        pack_one(&pack, STR("key"), STR("{\"some\":\"value\"}"), 2);
+    pack_seal(&sealed, buf_str(&pack));
+    cr_assert_lt(sealed.len, pack.len);
+    for (size_t len = 8; len < sealed.len; len++) {
+        cleanup(freep) char *exact = malloc(len);
+        memcpy(exact, sealed.data, len);
+        cr_assert_eq(pack_unseal(&back, (Str){exact, len}), -EBADMSG, "cut at %zu", len);
+    }
+    for (int byte = 4; byte < 8; byte++) { /* of the length */
+        sealed.data[byte] ^= 0x41;
+        cr_assert_eq(pack_unseal(&back, buf_str(&sealed)), -EBADMSG, "byte %d", byte);
+        sealed.data[byte] ^= 0x41;
+    }
+    cr_assert_eq(pack_unseal(&back, buf_str(&sealed)), 0);
 }
 
 /* --- the timetable of deferrals --- */
