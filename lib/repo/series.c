@@ -42,13 +42,12 @@ static Link *take_links(const PGresult *result, size_t *ret_n)
     return links;
 }
 
-static int follow(Repo *repo, const Statement *s, const Uuid *uuids, size_t n, size_t stride_bytes, Link **ret_links,
-                  size_t *ret_n)
+static int follow(Repo *repo, const Statement *s, const Uuid *uuids, size_t n, Link **ret_links, size_t *ret_n)
 {
     cleanup(args_free) Args args = {0};
     cleanup(pgresult_freep) PGresult *result = NULL;
 
-    bind_uuids(&args, uuids, n, stride_bytes);
+    bind_uuids(&args, uuids, n, sizeof(*uuids));
     int r = repo_exec(repo, s, &args, &result);
     if (r == 0)
         *ret_links = take_links(result, ret_n);
@@ -68,16 +67,33 @@ static int lock_ends(Repo *repo, const Link *links, size_t n)
     return repo_exec(repo, &lock, &args, &result);
 }
 
+/* Each once: PostgreSQL may look for every one of them in every row. */
+static Uuid *distinct(const Uuid *uuids, size_t stride_bytes, size_t *n)
+{
+    cleanup(freep) UuidOrder *order = uuid_order(uuids, stride_bytes, *n);
+    Uuid *all = calloc(*n + 1, sizeof(*all));
+    size_t kept = 0;
+
+    if (!all)
+        abort();
+    for (size_t i = 0; i < *n; i++)
+        if (i == 0 || uuid_cmp(order[i - 1].uuid, order[i].uuid) != 0)
+            all[kept++] = *order[i].uuid;
+    *n = kept;
+    return all;
+}
+
 /* A merge may have been committed while we waited for its lock: then the end of the chain is another one. */
 static int follow_and_lock(Repo *repo, const Statement *s, const Uuid *uuids, size_t n, size_t stride_bytes,
                            Link **ret_links, size_t *ret_n)
 {
+    cleanup(freep) Uuid *starts = distinct(uuids, stride_bytes, &n);
     cleanup(freep) Link *before = NULL;
     size_t n_before = 0;
 
-    int r = follow(repo, s, uuids, n, stride_bytes, &before, &n_before);
+    int r = follow(repo, s, starts, n, &before, &n_before);
     r = r ? r : lock_ends(repo, before, n_before);
-    r = r ? r : follow(repo, s, uuids, n, stride_bytes, ret_links, ret_n);
+    r = r ? r : follow(repo, s, starts, n, ret_links, ret_n);
     if (r != 0)
         return r;
     if (*ret_n == n_before && (n_before == 0 || memcmp(before, *ret_links, n_before * sizeof(*before)) == 0))

@@ -169,13 +169,13 @@ static int observe_sessions(Worker *w, Batch *batch)
 
 /* --- observations --- */
 
-/* The live observations of a batch, side by side with what the repository makes of them. */
+/* The live observations of a batch, their attackers, each once, and what the repository makes of both. */
 typedef struct Intake {
     Decoded **decoded;
-    StubIdentity *stubs;
+    StubIdentity *stubs;     /* in the order of the attackers */
     StoredObservation *rows; /* of those with an envelope */
     const Decoded **sources; /* of the rows */
-    size_t n, n_rows;
+    size_t n, n_stubs, n_rows;
 } Intake;
 
 static void announce_stub(Worker *w, const StubIdentity *stub, int64_t seq)
@@ -211,29 +211,47 @@ static int announce_stubs(Worker *w, const StubIdentity *stubs, size_t n)
     return r;
 }
 
+static int by_attacker(const void *a, const void *b)
+{
+    const Decoded *x = *(Decoded *const *)a, *y = *(Decoded *const *)b;
+    return uuid_cmp(&x->observation.attacker_uuid, &y->observation.attacker_uuid);
+}
+
+/* Sessions leave many observations of one attacker. */
+static void find_attackers(Arena *arena, Intake *in)
+{
+    Decoded **sorted = arena_calloc(arena, in->n + 1, sizeof(*sorted));
+
+    memcpy(sorted, in->decoded, in->n * sizeof(*sorted));
+    qsort(sorted, in->n, sizeof(*sorted), by_attacker);
+    in->stubs = arena_calloc(arena, in->n + 1, sizeof(*in->stubs));
+    for (size_t i = 0; i < in->n; i++) {
+        if (i == 0 || by_attacker(&sorted[i - 1], &sorted[i]) != 0)
+            in->stubs[in->n_stubs++].attacker_uuid = sorted[i]->observation.attacker_uuid;
+        sorted[i]->stub = &in->stubs[in->n_stubs - 1];
+    }
+}
+
 static int find_identities(Worker *w, Batch *batch, Intake *in)
 {
     Arena *arena = worker_scratch(w);
     size_t n = batch_count(batch);
 
-    in->stubs = arena_calloc(arena, n + 1, sizeof(*in->stubs));
     in->decoded = arena_calloc(arena, n + 1, sizeof(*in->decoded));
     for (size_t i = 0; i < n; i++) {
         Decoded *d = batch_event(batch, i)->decoded;
-        if (batch_event(batch, i)->state != EVENT_LIVE || d->is_session)
-            continue;
-        in->stubs[in->n].attacker_uuid = d->observation.attacker_uuid;
-        d->stub = &in->stubs[in->n];
-        in->decoded[in->n++] = d;
+        if (batch_event(batch, i)->state == EVENT_LIVE && !d->is_session)
+            in->decoded[in->n++] = d;
     }
-    int r = in->n ? attribution_ensure_stubs(worker_repo(w), in->stubs, in->n) : 0;
+    find_attackers(arena, in);
+    int r = in->n_stubs ? attribution_ensure_stubs(worker_repo(w), in->stubs, in->n_stubs) : 0;
     for (size_t i = 0; r == 0 && i < n; i++) {
         WorkerEvent *e = batch_event(batch, i);
         const Decoded *d = e->decoded;
         if (e->state == EVENT_LIVE && !d->is_session && !d->stub->exists)
             event_defer(e, d->observation.attacker_ip, &d->observation.attacker_uuid);
     }
-    return r ? r : announce_stubs(w, in->stubs, in->n);
+    return r ? r : announce_stubs(w, in->stubs, in->n_stubs);
 }
 
 static int store(Worker *w, Intake *in)
