@@ -116,7 +116,7 @@ static const Upsert upsert = {
 
 int attribution_states_upsert(Repo *repo, StoredState *rows, size_t n, Arena *arena)
 {
-    return upsert_rows(repo, &upsert, rows, n, arena);
+    return upsert_rows(repo, &upsert, rows, n, false, arena);
 }
 
 /* --- stub identities --- */

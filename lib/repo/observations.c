@@ -5,6 +5,7 @@
 #define COLUMNS                                                                                                        \
     "id, evidence_ref, primitive, value, confidence, window_start_ts, window_end_ts, ts, source, envelope_v,"          \
     " attacker_uuid, identity_ref, value_kind"
+enum { N_COLUMNS = 13 };
 #define ROWS                                                                                                           \
     "unnest($1::uuid[], $2::text[], $3::text[], $4::jsonb[], $5::float8[], $6::float8[], $7::float8[], $8::float8[],"  \
     " $9::text[], $10::int[], $11::uuid[], $12::text[], $13::text[], $14::bool[]) WITH ORDINALITY"                     \
@@ -54,6 +55,26 @@ static void bind(Args *args, void *const *rows, size_t n)
     }
 }
 
+static void copy_one(Buf *out, const void *row)
+{
+    const StoredObservation *o = row;
+
+    copy_row(out, N_COLUMNS);
+    copy_uuid(out, &o->id);
+    copy_str(out, o->evidence_ref);
+    copy_str(out, o->primitive);
+    copy_json(out, o->value);
+    copy_float8(out, o->confidence);
+    copy_float8(out, o->window_start_ts);
+    copy_float8(out, o->window_end_ts);
+    copy_float8(out, o->ts);
+    copy_str(out, o->source);
+    copy_int4(out, o->envelope_v);
+    copy_uuid(out, &o->attacker_uuid);
+    copy_str(out, o->identity_ref);
+    copy_str(out, o->value_kind);
+}
+
 static void bind_rules(Args *args, void *const *rows, size_t n)
 {
     ArgArray *sets_identity_ref = arg_array(args, PG_BOOL);
@@ -89,6 +110,8 @@ static const Upsert upsert = {
     .compare = compare,
     .bind = bind,
     .bind_rules = bind_rules,
+    .copy = {.name = "observations_copy", .sql = "COPY observations (" COLUMNS ") FROM STDIN (FORMAT binary)"},
+    .copy_one = copy_one,
     .insert = {.name = "observations_insert",
                .shape = SHAPE_ROWS,
                .sql = "INSERT INTO observations (" COLUMNS ") SELECT unnest($1::uuid[]), unnest($2::text[]),"
@@ -118,9 +141,9 @@ static const Upsert upsert = {
     .changed = changed,
 };
 
-int observations_upsert(Repo *repo, StoredObservation *rows, size_t n, Arena *arena)
+int observations_upsert(Repo *repo, StoredObservation *rows, size_t n, bool maybe_stored, Arena *arena)
 {
-    return upsert_rows(repo, &upsert, rows, n, arena);
+    return upsert_rows(repo, &upsert, rows, n, maybe_stored, arena);
 }
 
 int observations_compare(Repo *repo, StoredObservation *rows, size_t n, Arena *arena)

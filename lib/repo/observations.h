@@ -22,18 +22,20 @@ typedef struct StoredObservation {
     Str old_value; /* JSON text, in the arena of the call */
 } StoredObservation;
 
-/* Stores observations in one statement when all are new, and reads without writing when all are stored.
+/* Stores observations by COPY when they are many and all new, and reads without writing when all are stored. Within a
+ * transaction, unless it is a single row.
  *
  * Of two observations with one key the one with the greater (ts, window_end_ts, value as jsonb spells it, byte by byte)
  * stays, whatever the order of arrival; with all three equal the later call overwrites the rest. Rows of one call that
  * share a key count as calls one after the other.
  *
- * @rows  any order; outcome, id and, for ROW_CHANGED, old_* are set
- * @arena of old_value
+ * @rows         any order; outcome, id and, for ROW_CHANGED, old_* are set
+ * @maybe_stored the caller has a reason to think that some are stored; a wrong guess costs time only
+ * @arena        of old_value
  *
  * REPO_E_FK when an attacker is not there (any more): nothing may stay, roll back and resolve again. REPO_E_REJECTED when
  * the id of a new row belongs to another one. */
-int observations_upsert(Repo *repo, StoredObservation *rows, size_t n, Arena *arena) must_check;
+int observations_upsert(Repo *repo, StoredObservation *rows, size_t n, bool maybe_stored, Arena *arena) must_check;
 
 /* What observations_upsert() would make of each row, by what is committed now: sets outcome, stores nothing. A row of
  * which nothing is stored is ROW_NEW. */

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+enum { COPY_ROWS_MIN = 64 }; /* few rows are stored sooner by one statement than by four */
+
 static void set_outcome(const Upsert *u, void *row, RowOutcome outcome)
 {
     memcpy((char *)row + u->outcome_at, &outcome, sizeof(outcome));
@@ -18,6 +20,55 @@ static int run(Repo *repo, const Upsert *u, const Statement *s, void *const *row
     return repo_exec(repo, s, &args, ret_result);
 }
 
+/* The rows of one outcome, in their order. */
+static size_t pick(const Upsert *u, void *const *rows, size_t n, RowOutcome outcome, void **to)
+{
+    size_t picked = 0;
+
+    for (size_t i = 0; i < n; i++)
+        if (memcmp((char *)rows[i] + u->outcome_at, &outcome, sizeof(outcome)) == 0)
+            to[picked++] = rows[i];
+    return picked;
+}
+
+typedef struct Copying {
+    const Upsert *u;
+    void *const *rows;
+    size_t n, at;
+} Copying;
+
+static bool copy_next(void *arg, Buf *out)
+{
+    Copying *c = arg;
+
+    if (c->at == c->n)
+        return false;
+    c->u->copy_one(out, c->rows[c->at++]);
+    return true;
+}
+
+static bool is_stored_already(Repo *repo)
+{
+    return strcmp(repo_error(repo)->sqlstate, "23505") == 0;
+}
+
+/* All of them, and *n becomes 0, or none. */
+static int copy(Repo *repo, const Upsert *u, void *const *rows, size_t *n)
+{
+    Copying copying = {.u = u, .rows = rows, .n = *n};
+
+    int r = repo_script(repo, "upsert_savepoint", "SAVEPOINT upsert");
+    if (r != 0)
+        return r;
+    r = repo_copy(repo, &u->copy, copy_next, &copying);
+    if (r != 0)
+        return is_stored_already(repo)
+                   ? repo_script(repo, "upsert_savepoint", "ROLLBACK TO SAVEPOINT upsert; RELEASE SAVEPOINT upsert")
+                   : r;
+    *n = 0;
+    return repo_script(repo, "upsert_savepoint", "RELEASE SAVEPOINT upsert");
+}
+
 /* Rows come back in the order in which they went in. Those that did not are moved to the front. */
 static int insert(Repo *repo, const Upsert *u, void **rows, size_t *n)
 {
@@ -30,9 +81,7 @@ static int insert(Repo *repo, const Upsert *u, void **rows, size_t *n)
         return r;
     for (size_t i = 0; i < *n; i++) {
         bool is_new = at < PQntuples(result) && u->is_key(result, at, rows[i]);
-        if (is_new)
-            set_outcome(u, rows[i], ROW_NEW);
-        else
+        if (!is_new)
             rows[left++] = rows[i];
         at += is_new;
     }
@@ -41,7 +90,7 @@ static int insert(Repo *repo, const Upsert *u, void **rows, size_t *n)
 }
 
 /* Sets the outcome of those that are stored; *ret_n is how many they are. */
-static int compare(Repo *repo, const Upsert *u, void *const *rows, size_t n, Arena *arena, size_t *ret_n)
+static int judge(Repo *repo, const Upsert *u, void *const *rows, size_t n, Arena *arena, size_t *ret_n)
 {
     static const RowOutcome outcomes[] = {ROW_UNCHANGED, ROW_STALE, ROW_CHANGED};
     cleanup(pgresult_freep) PGresult *result = NULL;
@@ -62,24 +111,20 @@ static int compare(Repo *repo, const Upsert *u, void *const *rows, size_t n, Are
     return 0;
 }
 
-/* What is left is to be overwritten. */
-static int judge(Repo *repo, const Upsert *u, void **rows, size_t *n, Arena *arena)
+/* Rows of which nothing is stored as far as anybody knows. What others stored meanwhile is judged. */
+static int store_new(Repo *repo, const Upsert *u, void **rows, size_t n, Arena *arena)
 {
-    size_t left = 0, n_stored = 0;
+    size_t n_stored;
 
-    int r = compare(repo, u, rows, *n, arena, &n_stored);
-    if (r != 0)
+    int r = u->copy.sql && n >= COPY_ROWS_MIN ? copy(repo, u, rows, &n) : 0;
+    if (r == 0 && n)
+        r = insert(repo, u, rows, &n);
+    if (r != 0 || n == 0)
         return r;
-    if (n_stored != *n)
+    r = judge(repo, u, rows, n, arena, &n_stored);
+    if (r == 0 && n_stored != n)
         return repo_fail(repo, REPO_E_RETRY, u->judge.name, "a row was removed while it was being written");
-    for (size_t i = 0; i < *n; i++) {
-        RowOutcome outcome;
-        memcpy(&outcome, (char *)rows[i] + u->outcome_at, sizeof(outcome));
-        if (outcome == ROW_CHANGED)
-            rows[left++] = rows[i];
-    }
-    *n = left;
-    return 0;
+    return r;
 }
 
 /* What is not overwritten met a row that a third one had changed meanwhile, and lost against that. */
@@ -101,16 +146,22 @@ static int change(Repo *repo, const Upsert *u, void **rows, size_t n, Arena *are
     return 0;
 }
 
-/* Rows of different keys, in key order. */
-static int write_round(Repo *repo, const Upsert *u, void **rows, size_t n, Arena *arena)
+/* Rows of different keys, in key order; @part has room for all of them. */
+static int write_round(Repo *repo, const Upsert *u, void *const *rows, size_t n, void **part, bool maybe_stored,
+                       Arena *arena)
 {
-    int r = insert(repo, u, rows, &n);
+    size_t ignored;
+    int r = 0;
 
-    if (r == 0 && n)
-        r = judge(repo, u, rows, &n, arena);
-    if (r == 0 && n)
-        r = change(repo, u, rows, n, arena);
-    return r;
+    for (size_t i = 0; i < n; i++)
+        set_outcome(u, rows[i], ROW_NEW);
+    if (maybe_stored)
+        r = judge(repo, u, rows, n, arena, &ignored);
+    size_t n_part = r ? 0 : pick(u, rows, n, ROW_NEW, part);
+    if (n_part)
+        r = store_new(repo, u, part, n_part, arena);
+    n_part = r ? 0 : pick(u, rows, n, ROW_CHANGED, part);
+    return n_part ? change(repo, u, part, n_part, arena) : r;
 }
 
 static int by_key(const void *a, const void *b, void *arg)
@@ -136,20 +187,21 @@ static size_t take_round(const Upsert *u, void **sorted, size_t *n, void **round
     return taken;
 }
 
-int upsert_rows(Repo *repo, const Upsert *u, void *rows, size_t n, Arena *arena)
+int upsert_rows(Repo *repo, const Upsert *u, void *rows, size_t n, bool maybe_stored, Arena *arena)
 {
-    cleanup(freep) void **sorted = calloc(2 * n + 1, sizeof(*sorted));
+    cleanup(freep) void **sorted = calloc(3 * n + 1, sizeof(*sorted));
     int r = 0;
 
     if (!sorted)
         abort();
-    void **round = sorted + n;
+    void **round = sorted + n, **part = round + n;
     for (size_t i = 0; i < n; i++)
         sorted[i] = (char *)rows + i * u->row_bytes;
     qsort_r(sorted, n, sizeof(*sorted), by_key, (void *)u);
     while (r == 0 && n) {
         size_t taken = take_round(u, sorted, &n, round);
-        r = write_round(repo, u, round, taken, arena);
+        r = write_round(repo, u, round, taken, part, maybe_stored, arena);
+        maybe_stored = true; /* what is left has keys of this round */
     }
     return r;
 }
@@ -165,5 +217,5 @@ int upsert_compare(Repo *repo, const Upsert *u, void *rows, size_t n, Arena *are
         all[i] = (char *)rows + i * u->row_bytes;
         set_outcome(u, all[i], ROW_NEW);
     }
-    return n ? compare(repo, u, all, n, arena, &n_stored) : 0;
+    return n ? judge(repo, u, all, n, arena, &n_stored) : 0;
 }

@@ -165,7 +165,7 @@ static void put_observations(Bench *b, int64_t from, size_t n)
                                       .attacker_uuid = *parent(b, 'a', i / 10)};
         rows[k].id = observation_minted_id(rows[k].evidence_ref, rows[k].primitive);
     }
-    check(b, observations_upsert(b->repo, rows, n, b->arena), "upsert_observation");
+    check(b, observations_upsert(b->repo, rows, n, false, b->arena), "upsert_observation");
 }
 
 static void put_states(Bench *b, int64_t from, size_t n)

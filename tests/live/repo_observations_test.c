@@ -319,15 +319,20 @@ static StoredObservation row(Arena *arena, const Uuid *attacker_uuid, int n, dou
     return o;
 }
 
-static int upsert_in(Repo *on, StoredObservation *rows, size_t n, Arena *arena)
+static int upsert_guessing(Repo *on, StoredObservation *rows, size_t n, bool maybe_stored, Arena *arena)
 {
     cr_assert_eq(repo_begin(on), 0, "%s", repo_error_text(on));
-    int r = observations_upsert(on, rows, n, arena);
+    int r = observations_upsert(on, rows, n, maybe_stored, arena);
     if (r == 0)
         cr_assert_eq(repo_commit(on), 0);
     else
         repo_rollback(on);
     return r;
+}
+
+static int upsert_in(Repo *on, StoredObservation *rows, size_t n, Arena *arena)
+{
+    return upsert_guessing(on, rows, n, false, arena);
 }
 
 static void expect_outcome(const StoredObservation *rows, size_t n, RowOutcome want)
@@ -336,7 +341,7 @@ static void expect_outcome(const StoredObservation *rows, size_t n, RowOutcome w
         cr_expect_eq(rows[i].outcome, want, "row %zu: %d", i, rows[i].outcome);
 }
 
-Test(repo_observations, a_batch_tells_what_became_of_each_row)
+static void expect_outcomes_of_batches(bool maybe_stored)
 {
     enum { N = 200 };
     cleanup(arena_freep) Arena *arena = arena_new();
@@ -345,12 +350,12 @@ Test(repo_observations, a_batch_tells_what_became_of_each_row)
 
     cr_assert(uuid_parse_text(str_from(attacker("198.51.100.1")), &a));
     cr_assert(uuid_parse_text(str_from(attacker("198.51.100.2")), &b));
-    cr_expect_eq(upsert_in(repo, NULL, 0, arena), 0);
+    cr_expect_eq(upsert_guessing(repo, NULL, 0, maybe_stored, arena), 0);
     for (int i = 0; i < N; i++)
         rows[i] = row(arena, &a, (i * 77) % N, 100, "\"typed\"");
-    cr_assert_eq(upsert_in(repo, rows, N, arena), 0);
+    cr_assert_eq(upsert_guessing(repo, rows, N, maybe_stored, arena), 0);
     expect_outcome(rows, N, ROW_NEW);
-    cr_assert_eq(upsert_in(repo, rows, N, arena), 0);
+    cr_assert_eq(upsert_guessing(repo, rows, N, maybe_stored, arena), 0);
     expect_outcome(rows, N, ROW_UNCHANGED);
 
     /* each fourth is older, newer, the same, and new */
@@ -360,7 +365,7 @@ Test(repo_observations, a_batch_tells_what_became_of_each_row)
                       (double[]){99, 101, 100, 100}[i % 4], i % 4 == 1 ? "[1]" : "\"typed\"");
         rows[i].id = i % 4 == 3 ? rows[i].id : uuid_random();
     }
-    cr_assert_eq(upsert_in(repo, rows, N, arena), 0);
+    cr_assert_eq(upsert_guessing(repo, rows, N, maybe_stored, arena), 0);
     for (int i = 0; i < N; i++) {
         cr_expect_eq(rows[i].outcome, ((RowOutcome[]){ROW_STALE, ROW_CHANGED, ROW_UNCHANGED, ROW_NEW})[i % 4]);
         Uuid id = observation_minted_id(rows[i].evidence_ref, rows[i].primitive);
@@ -374,6 +379,78 @@ Test(repo_observations, a_batch_tells_what_became_of_each_row)
     cr_expect_eq(uuid_cmp(&kept, &rows[1].id), 0);
     cr_expect_eq(harness_sql_int("SELECT count(*) FROM observations"), N + N / 4);
     cr_expect_eq(harness_sql_int("SELECT count(*) FROM observations WHERE ts = 101 AND value = '[1]'"), N / 4);
+}
+
+Test(repo_observations, a_batch_tells_what_became_of_each_row)
+{
+    expect_outcomes_of_batches(false);
+}
+
+Test(repo_observations, a_guess_that_some_are_stored_changes_nothing)
+{
+    expect_outcomes_of_batches(true);
+}
+
+/* Few stored rows among many new ones, at every place of the order: what the attempt to copy all has written goes, what
+ * the transaction wrote before stays. */
+Test(repo_observations, a_stored_row_among_many_new_ones)
+{
+    enum { N = 300 };
+    static const int places[] = {0, N / 2, N - 1};
+    cleanup(arena_freep) Arena *arena = arena_new();
+    StoredObservation rows[N], stored;
+    Uuid a;
+
+    cr_assert(uuid_parse_text(str_from(attacker("198.51.100.1")), &a));
+    for (size_t k = 0; k < ARRAY_SIZE(places); k++) {
+        harness_sql("TRUNCATE observations");
+        stored = row(arena, &a, places[k], 50, "\"typed\"");
+        cr_assert_eq(upsert_in(repo, &stored, 1, arena), 0);
+        for (int i = 0; i < N; i++)
+            rows[i] = row(arena, &a, i, 100, "\"pasted\"");
+        cr_assert_eq(repo_begin(repo), 0);
+        StoredObservation before = row(arena, &a, N, 50, "\"typed\"");
+        cr_assert_eq(observations_upsert(repo, &before, 1, false, arena), 0);
+        cr_assert_eq(observations_upsert(repo, rows, N, false, arena), 0, "%s", repo_error_text(repo));
+        cr_assert_eq(repo_commit(repo), 0);
+        for (int i = 0; i < N; i++)
+            cr_expect_eq(rows[i].outcome, i == places[k] ? ROW_CHANGED : ROW_NEW, "%d of %zu", i, k);
+        cr_expect(str_eq_cstr(rows[places[k]].old_value, "\"typed\""));
+        cr_expect_eq(harness_sql_int("SELECT count(*) FROM observations WHERE value = '\"pasted\"'"), N);
+        cr_expect_eq(harness_sql_int("SELECT count(*) FROM observations"), N + 1);
+    }
+}
+
+Test(repo_observations, many_new_rows_are_those_that_went_in)
+{
+    enum { N = 2000 };
+    cleanup(arena_freep) Arena *arena = arena_new();
+    StoredObservation *rows = arena_calloc(arena, N, sizeof(*rows));
+    Uuid a;
+
+    cr_assert(uuid_parse_text(str_from(attacker("198.51.100.1")), &a));
+    for (int i = 0; i < N; i++) {
+        rows[i] = row(arena, &a, (i * 77) % N, 100 + i, arena_printf(arena, "[%d,\"\\u00e9\"]", i));
+        rows[i].confidence = i / (double)N;
+        rows[i].identity_ref = i % 2 ? STR("ref") : (Str){0};
+        rows[i].value_kind = i % 3 ? STR("hash") : (Str){0};
+        rows[i].source = i % 5 ? STR("test") : (Str){.data = "a\0\xff", .len = 3};
+    }
+    cr_assert_eq(upsert_in(repo, rows, N, arena), 0);
+    expect_outcome(rows, N, ROW_NEW);
+    cr_expect_eq(harness_sql_int("SELECT count(*) FROM (SELECT o.*, (ts - 100)::int AS i FROM observations o) o"
+                                 " WHERE value = jsonb_build_array(i, U&'\\00e9') AND confidence = i / %d::float8"
+                                 " AND window_start_ts = ts - 10 AND window_end_ts = ts AND attacker_uuid = '%s'"
+                                 " AND identity_ref IS NOT DISTINCT FROM CASE WHEN i %% 2 = 1 THEN 'ref' END"
+                                 " AND value_kind IS NOT DISTINCT FROM CASE WHEN i %% 3 > 0 THEN 'hash' END"
+                                 " AND source = CASE WHEN i %% 5 > 0 THEN 'test' ELSE U&'a\\fffd\\fffd' END"
+                                 " AND envelope_v = 1 AND evidence_ref = 'shard:d/ssh/f.jsonl#' ||"
+                                 " lpad((i * 77 %% %d / 38)::text, 4, '0')",
+                                 N, attacker("198.51.100.1"), N),
+                 N);
+    /* as they would have come in by the other way: nothing differs */
+    cr_assert_eq(upsert_guessing(repo, rows, N, true, arena), 0);
+    expect_outcome(rows, N, ROW_UNCHANGED);
 }
 
 Test(repo_observations, rows_of_a_batch_with_one_key_follow_each_other)
@@ -453,6 +530,35 @@ Test(repo_observations, a_batch_with_an_unknown_attacker_leaves_nothing)
     cr_expect_eq(call_int("get_max_log_id", "{}"), 0, "the connection stays usable");
 }
 
+/* What PostgreSQL says of one row of many is what it would say of that row alone. */
+Test(repo_observations, a_large_batch_is_refused_for_what_one_row_is)
+{
+    enum { N = 200 };
+    cleanup(arena_freep) Arena *arena = arena_new();
+    StoredObservation rows[N];
+    Uuid a, nobody, taken = {{0}};
+
+    cr_assert(uuid_parse_text(str_from(attacker("198.51.100.1")), &a));
+    cr_assert(uuid_parse_text(STR(NOBODY), &nobody));
+    for (int bad = 0; bad < 3; bad++) {
+        for (int i = 0; i < N; i++)
+            rows[i] = row(arena, &a, i, 1, "1");
+        if (bad == 0)
+            rows[77].attacker_uuid = nobody;
+        else if (bad == 1)
+            rows[77].value = STR("{");
+        else
+            rows[77].id = taken; /* of a row with another key */
+        cr_expect_eq(upsert_in(repo, rows, N, arena), bad == 0 ? REPO_E_FK : REPO_E_REJECTED, "%d", bad);
+        cr_expect_eq(harness_sql_int("SELECT count(*) FROM observations"), bad == 2, "%d", bad);
+        if (bad == 1) {
+            rows[0] = row(arena, &a, N, 1, "1");
+            cr_assert_eq(upsert_in(repo, rows, 1, arena), 0);
+            taken = rows[0].id;
+        }
+    }
+}
+
 /* --- several writers --- */
 
 enum { KEYS = 190, ROUNDS = 30 };
@@ -471,7 +577,8 @@ static void write_all(Repo *own, int index, void *arg)
             double ts = (round * 31 + index * 17 + key) % 101;
             rows[i] = row(arena, attacker_uuid, key, ts, arena_printf(arena, "%d", index));
         }
-        cr_assert_eq(upsert_in(own, rows, (size_t)n, arena), 0, "%s", repo_error_text(own));
+        cr_assert_eq(upsert_guessing(own, rows, (size_t)n, (round + index) % 3 == 0, arena), 0, "%s",
+                     repo_error_text(own));
     }
 }
 
@@ -503,6 +610,39 @@ Test(repo_observations, eight_writers_on_the_same_keys)
                                  key / 38, key % 38, best_ts, best);
     }
     cr_expect_eq(wrong, 0);
+    cr_expect_eq(harness_sql_int("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"), 0);
+}
+
+/* In each round every writer has keys of its own between those that all of them bring for the first time: whoever copies
+ * them meets rows that others are just storing. */
+enum { SHARED = 40, OWN = 40 };
+
+static void write_new(Repo *own, int index, void *arg)
+{
+    const Uuid *attacker_uuid = arg;
+    StoredObservation rows[SHARED + OWN];
+
+    for (int round = 0; round < ROUNDS; round++) {
+        cleanup(arena_freep) Arena *arena = arena_new();
+        int first = round * (SHARED + OWN * HAMMERS), n = 0;
+        for (int i = 0; i < SHARED; i++) {
+            rows[n++] = row(arena, attacker_uuid, first + i * (HAMMERS + 1), 1, "1");
+            rows[n++] = row(arena, attacker_uuid, first + i * (HAMMERS + 1) + 1 + index, 1, "2");
+        }
+        cr_assert_eq(upsert_in(own, rows, (size_t)n, arena), 0, "%s", repo_error_text(own));
+        for (int i = 1; i < n; i += 2)
+            cr_expect_eq(rows[i].outcome, ROW_NEW, "nobody else has this key");
+    }
+}
+
+Test(repo_observations, eight_writers_of_new_rows)
+{
+    Uuid a;
+
+    cr_assert(uuid_parse_text(str_from(attacker("198.51.100.1")), &a));
+    hammer_all(write_new, &a);
+    cr_expect_eq(harness_sql_int("SELECT count(*) FROM observations WHERE value = '1'"), ROUNDS * SHARED);
+    cr_expect_eq(harness_sql_int("SELECT count(*) FROM observations WHERE value = '2'"), ROUNDS * OWN * HAMMERS);
     cr_expect_eq(harness_sql_int("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"), 0);
 }
 

@@ -178,6 +178,11 @@ typedef struct Intake {
     size_t n, n_stubs, n_rows;
 } Intake;
 
+/* From batch to batch. A replay brings one batch of stored rows after the other. */
+typedef struct Memory {
+    bool met_stored; /* rows of the last batch were stored already */
+} Memory;
+
 static void announce_stub(Worker *w, const StubIdentity *stub, int64_t seq)
 {
     cleanup(buf_free) Buf buf = {0};
@@ -267,10 +272,16 @@ static int store(Worker *w, Intake *in)
         in->rows[in->n_rows] = observation_row(&d->observation);
         in->sources[in->n_rows++] = d;
     }
-    int r = in->n_rows ? observations_upsert(worker_repo(w), in->rows, in->n_rows, arena) : 0;
-    for (size_t i = 0; r == 0 && i < in->n_rows; i++)
+    Memory *memory = worker_data(w);
+    int r = in->n_rows ? observations_upsert(worker_repo(w), in->rows, in->n_rows, memory->met_stored, arena) : 0;
+    if (r != 0 || in->n_rows == 0)
+        return r;
+    memory->met_stored = false;
+    for (size_t i = 0; i < in->n_rows; i++) {
         count_outcome(in->rows[i].outcome);
-    return r;
+        memory->met_stored |= in->rows[i].outcome != ROW_NEW;
+    }
+    return 0;
 }
 
 /* An event without its envelope says that others stored something: a mark for later, many hints being one look. */
@@ -444,6 +455,20 @@ static int work(Worker *w, int64_t now_us, int64_t *ret_next_us)
     return r;
 }
 
+static int start(Worker *w)
+{
+    Memory *memory = calloc(1, sizeof(*memory));
+    if (!memory)
+        abort();
+    worker_set_data(w, memory);
+    return 0;
+}
+
+static void stop(Worker *w)
+{
+    free(worker_data(w));
+}
+
 static const char *const topics[] = {"attacker.session.ended", "attacker.observation", NULL};
 
 const WorkerSpec attribution_worker = {
@@ -452,7 +477,9 @@ const WorkerSpec attribution_worker = {
         "Follows how attackers behave, and tells when that changes: attacker.session.ended and attacker.observation\n"
         "in, rows of observations and attribution_state, attribution.profile.* and identity.formed out.",
     .topics = topics,
+    .start = start,
     .prepare = prepare,
     .apply = apply,
     .work = work,
+    .stop = stop,
 };

@@ -64,7 +64,7 @@ static int upsert_observation(MethodCall *call, JsonWriter *w)
     if (r != 0)
         return r;
     read_observation(data, &value, &o);
-    r = observations_upsert(call->repo, &o, 1, call->arena);
+    r = observations_upsert(call->repo, &o, 1, true, call->arena);
     r = r ? r : mark_series(call->repo, &o);
     if (r != 0)
         return r;
