@@ -331,17 +331,27 @@ Str view_text(const JsonView *v)
 size_t view_count(const JsonView *v)
 {
     size_t n = 0;
-    view_each(item, v) n++;
+    view_each (item, v)
+        n++;
     return n;
+}
+
+/* Mostly it is not, which its length or first letter tells. */
+static bool is_named(const JsonView *member, Str name)
+{
+    return member->key_len == name.len &&
+           (name.len == 0 || (*member->key == *name.data && memcmp(member->key, name.data, name.len) == 0));
 }
 
 const JsonView *view_any_member(const JsonView *obj, const char *key)
 {
     const JsonView *found = NULL;
-    size_t len = strlen(key);
+    Str name = {key, strlen(key)};
 
     if (view_is(obj, json_type_object))
-        view_each(member, obj) if (member->key_len == len && memcmp(member->key, key, len) == 0) found = member;
+        view_each (member, obj)
+            if (is_named(member, name))
+                found = member;
     return found;
 }
 

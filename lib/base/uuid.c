@@ -23,30 +23,27 @@ const Uuid UUID_NS_IDENTITY = {
 
 Uuid uuid_v5(const Uuid *ns, Str name)
 {
+    return uuid_v5_joined(ns, &name, 1);
+}
+
+Uuid uuid_v5_joined(const Uuid *ns, const Str *parts, size_t n)
+{
     uint8_t digest[SHA_DIGEST_LENGTH];
     SHA_CTX sha;
     Uuid u;
 
     SHA1_Init(&sha);
     SHA1_Update(&sha, ns->b, sizeof(ns->b));
-    SHA1_Update(&sha, name.data ? name.data : "", name.len);
+    for (size_t i = 0; i < n; i++) {
+        if (i)
+            SHA1_Update(&sha, "|", 1);
+        SHA1_Update(&sha, parts[i].data ? parts[i].data : "", parts[i].len);
+    }
     SHA1_Final(digest, &sha);
     memcpy(u.b, digest, sizeof(u.b));
     u.b[6] = (uint8_t)((u.b[6] & 0x0f) | 0x50); /* RFC 9562: version 5 */
     u.b[8] = (uint8_t)((u.b[8] & 0x3f) | 0x80);
     return u;
-}
-
-Uuid uuid_v5_joined(const Uuid *ns, const Str *parts, size_t n)
-{
-    cleanup(buf_free) Buf buf = {0};
-
-    for (size_t i = 0; i < n; i++) {
-        if (i)
-            buf_add_char(&buf, '|');
-        buf_add_str(&buf, parts[i]);
-    }
-    return uuid_v5(ns, buf_str(&buf));
 }
 
 Uuid uuid_v5_of(const Uuid *ns, const Uuid *of)

@@ -35,14 +35,11 @@ EventReject event_payload_parse(Arena *views, Arena *texts, Str value, const Jso
 
 Uuid event_id(Str type, const Str *parts, size_t n_parts)
 {
-    cleanup(buf_free) Buf name = {0};
+    Str all[1 + EVENT_ID_PARTS_MAX] = {type};
 
-    buf_add_str(&name, type);
-    for (size_t i = 0; i < n_parts; i++) {
-        buf_add_char(&name, '|');
-        buf_add_str(&name, parts[i]);
-    }
-    return uuid_v5(&UUID_NS_EVENT, buf_str(&name));
+    assert(n_parts <= EVENT_ID_PARTS_MAX);
+    memcpy(all + 1, parts, n_parts * sizeof(*parts));
+    return uuid_v5_joined(&UUID_NS_EVENT, all, 1 + n_parts);
 }
 
 static Str header_value(const EventHeader *headers, size_t n, const char *name)

@@ -39,7 +39,8 @@ EventReject event_payload_parse(Arena *views, Arena *texts, Str value, const Jso
 EventReject event_envelope(const EventHeader *headers, size_t n_headers, const JsonView *payload, Str type,
                            int32_t partition, int64_t offset, int64_t timestamp_us, EventEnvelope *ret) must_check;
 
-/* Event ids of contract events 7.4: UUIDv5(NS_EVENT, type|part|part…). */
+/* Event ids of contract events 7.4: UUIDv5(NS_EVENT, type|part|part…), of at most so many parts. */
+enum { EVENT_ID_PARTS_MAX = 8 };
 Uuid event_id(Str type, const Str *parts, size_t n_parts);
 
 /* --- attacker.session.ended --- */

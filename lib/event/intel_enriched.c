@@ -26,7 +26,9 @@ static StrList str_list(Arena *arena, const JsonView *payload, const char *const
     if (text_trim(word).len)
         items[n++] = word;
     else if (view_is(list, json_type_array))
-        view_each(item, list) if (view_str(item).len) items[n++] = view_str(item);
+        view_each (item, list)
+            if (view_str(item).len)
+                items[n++] = view_str(item);
     return (StrList){items, n};
 }
 
@@ -37,7 +39,8 @@ static IntList int_list(Arena *arena, const JsonView *payload, const char *const
     size_t n = 0;
 
     if (view_is(list, json_type_array))
-        view_each(item, list) n += view_int(item, &items[n]);
+        view_each (item, list)
+            n += view_int(item, &items[n]);
     return (IntList){items, n};
 }
 

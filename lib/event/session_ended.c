@@ -100,8 +100,7 @@ static void decode_commands(Arena *arena, const JsonView *payload, SessionEnded 
 
     event->commands =
         arena_calloc(arena, MIN(view_count(array), (size_t)LIMIT_EVENT_COMMANDS), sizeof(*event->commands));
-    view_each(element, array)
-    {
+    view_each (element, array) {
         EventCommand command;
         if (!decode_command(arena, element, i++, event, &command))
             continue;
@@ -117,8 +116,7 @@ static void decode_artifacts(Arena *arena, const JsonView *payload, SessionEnded
     size_t left = LIMIT_SESSION_ARTIFACTS;
 
     event->artifacts = arena_calloc(arena, MIN(view_count(array), left), sizeof(*event->artifacts));
-    view_each(element, array)
-    {
+    view_each (element, array) {
         if (left-- == 0)
             break;
         Str sha256 = view_get_str(element, "sha256");

@@ -24,6 +24,7 @@ static void sorted_uuids(const EventTag *tags, size_t n, Buf *out)
     for (size_t i = 0; i < n; i++)
         uuids[i] = tags[i].uuid;
     qsort(uuids, n, sizeof(*uuids), uuid_cmp_qsort);
+    buf_reserve(out, n * UUID_TEXT_BYTES);
     for (size_t i = 0; i < n; i++) {
         if (i)
             buf_add_char(out, ',');

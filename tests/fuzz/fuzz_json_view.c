@@ -8,8 +8,7 @@ static void promise_same(const JsonView *v, json_object *want);
 /* json-c keeps the last of several members, as looking up does. */
 static void promise_same_members(const JsonView *v, json_object *want)
 {
-    view_each(member, v)
-    {
+    view_each (member, v) {
         cleanup(freep) char *name = strndup(member->key, member->key_len);
         PROMISE(name != NULL);
         if (strlen(name) == member->key_len) /* json-c ends a name at an escaped NUL */
@@ -27,7 +26,8 @@ static void promise_same_elements(const JsonView *v, json_object *want)
     size_t i = 0;
 
     PROMISE(view_count(v) == json_object_array_length(want));
-    view_each(item, v) promise_same(item, json_object_array_get_idx(want, i++));
+    view_each (item, v)
+        promise_same(item, json_object_array_get_idx(want, i++));
 }
 
 static void promise_same(const JsonView *v, json_object *want)

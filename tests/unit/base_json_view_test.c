@@ -233,14 +233,23 @@ Test(json_view, what_is_inside_comes_in_order)
     static const uint32_t spans[] = {3, 1, 3, 1};
     size_t n = 0;
 
-    view_each(item, list)
-    {
+    view_each (item, list) {
         cr_assert_lt(n, ARRAY_SIZE(spans));
         cr_expect_eq(item->span, spans[n++]);
         cr_expect_null(item->key);
     }
     cr_expect_eq(n, ARRAY_SIZE(spans));
-    view_each(item, parse("7")) cr_expect_fail("a number contains nothing");
+    view_each (item, parse("7"))
+        cr_expect_fail("a number contains nothing");
+}
+
+Test(json_view, a_name_may_be_empty)
+{
+    int64_t i;
+
+    cr_expect(view_get_int(parse("{\"\":1}"), "", &i) && i == 1);
+    cr_expect_null(view_any_member(parse("{\"a\":1}"), ""));
+    cr_expect_null(view_any_member(parse("{\"\":1}"), "a"));
 }
 
 Test(json_view, the_last_of_several_members_counts)
