@@ -464,13 +464,26 @@ static bool send_rows(Repo *repo, bool (*next)(void *arg, Buf *out), void *arg)
     return PQputCopyEnd(repo->conn, NULL) == 1;
 }
 
-int repo_copy(Repo *repo, const Statement *s, bool (*next)(void *arg, Buf *out), void *arg)
+/* The answer to the statement that begins to copy, behind that to its savepoint. */
+static PGresult *take_copy_in(Repo *repo)
 {
-    if (!repo_is_connected(repo))
-        return repo_fail(repo, REPO_E_RETRY, s->name, "not connected to the database");
-    if (!PQsendQuery(repo->conn, s->sql) || !await_result(repo))
+    PGresult *result = PQgetResult(repo->conn);
+
+    if (PQresultStatus(result) != PGRES_COMMAND_OK)
+        return result;
+    PQclear(result);
+    return await_result(repo) ? PQgetResult(repo->conn) : NULL;
+}
+
+/* In one message with its savepoint, which saves waiting once. It needs no release: COMMIT does that. */
+static int copy_in(Repo *repo, const Statement *s, bool (*next)(void *arg, Buf *out), void *arg)
+{
+    cleanup(buf_free) Buf sql = {0};
+
+    buf_printf(&sql, "SAVEPOINT copy; %s", s->sql);
+    if (!PQsendQuery(repo->conn, sql.data) || !await_result(repo))
         return fail_result(repo, s->name, NULL);
-    cleanup(pgresult_freep) PGresult *begun = PQgetResult(repo->conn);
+    cleanup(pgresult_freep) PGresult *begun = take_copy_in(repo);
     if (PQresultStatus(begun) == PGRES_COPY_IN) {
         if (!send_rows(repo, next, arg))
             return fail_result(repo, s->name, NULL);
@@ -478,6 +491,19 @@ int repo_copy(Repo *repo, const Statement *s, bool (*next)(void *arg, Buf *out),
     }
     cleanup(pgresult_freep) PGresult *rest = take_result(repo); /* also drains what follows a refusal to begin */
     return check_result(repo, s->name, SHAPE_NONE, begun ? begun : rest);
+}
+
+int repo_copy(Repo *repo, const Statement *s, bool (*next)(void *arg, Buf *out), void *arg, bool *ret_stored)
+{
+    static const char unique_violation[] = "23505";
+
+    if (!repo_is_connected(repo))
+        return repo_fail(repo, REPO_E_RETRY, s->name, "not connected to the database");
+    int r = copy_in(repo, s, next, arg);
+    *ret_stored = r == 0;
+    if (r == 0 || strcmp(repo->error.sqlstate, unique_violation) != 0)
+        return r;
+    return repo_script(repo, s->name, "ROLLBACK TO SAVEPOINT copy; RELEASE SAVEPOINT copy");
 }
 
 int repo_run(Repo *repo, const Statement *s, Args *args, int64_t *ret_affected)

@@ -2,21 +2,24 @@
 #include "pg.h"
 #include "runtime.h"
 
-int outbox_row_insert(Repo *repo, const char *producer, int n_events, Str events, int64_t *ret_id)
+int outbox_rows_insert(Repo *repo, const char *producer, OutboxRow *rows, size_t n)
 {
-    static const Statement insert = {
-        .name = "outbox_row_insert",
-        .shape = SHAPE_ROW,
-        .sql = "INSERT INTO event_outbox (producer, n, events) VALUES ($1, $2, $3) RETURNING id"};
+    static const Statement insert = {.name = "outbox_rows_insert",
+                                     .shape = SHAPE_ROWS,
+                                     .sql = "INSERT INTO event_outbox (producer, n, events)"
+                                            " SELECT $1, unnest($2::int[]), unnest($3::bytea[]) RETURNING id"};
     cleanup(args_free) Args args = {0};
     cleanup(pgresult_freep) PGresult *result = NULL;
 
     arg_cstr(&args, producer);
-    arg_int4(&args, n_events);
-    arg_bytes(&args, events);
+    ArgArray *n_events = arg_array(&args, PG_INT4), *events = arg_array(&args, PG_BYTEA);
+    for (size_t i = 0; i < n; i++) {
+        array_int4(n_events, rows[i].n_events);
+        array_bytes(events, rows[i].events);
+    }
     int r = repo_exec(repo, &insert, &args, &result);
-    if (r == 0)
-        *ret_id = res_int(result, 0, 0);
+    for (size_t i = 0; r == 0 && i < n; i++)
+        rows[i].id = res_int(result, (int)i, 0);
     return r;
 }
 

@@ -99,9 +99,11 @@ void args_bind(Args *args, const char **values, int *lengths, int *formats);
 int repo_exec(Repo *repo, const Statement *s, Args *args, PGresult **ret_result) must_check;
 /* The same without rows: *ret_affected (may be NULL) is the number of rows changed. */
 int repo_run(Repo *repo, const Statement *s, Args *args, int64_t *ret_affected) must_check;
-/* COPY … FROM STDIN (FORMAT binary), nothing but @s->sql of @s counts: @next appends one row, copy_row() and a copy_*()
- * for each column, and returns false when it has no more. */
-int repo_copy(Repo *repo, const Statement *s, bool (*next)(void *arg, Buf *out), void *arg) must_check;
+/* COPY … FROM STDIN (FORMAT binary) within a transaction, nothing but name and sql of @s count: @next appends one row,
+ * copy_row() and a copy_*() for each column, and returns false when it has no more. *ret_stored: all rows are stored; else
+ * none is, because one of them, or one of the same key, was there already. */
+int repo_copy(Repo *repo, const Statement *s, bool (*next)(void *arg, Buf *out), void *arg,
+              bool *ret_stored) must_check;
 /* Hands the rows to @fn one by one (row 0 of @row), in constant memory. A result other than 0 cancels the statement and
  * is returned. @fn must not use @repo. */
 int repo_each(Repo *repo, const Statement *s, Args *args, int (*fn)(void *arg, const PGresult *row),

@@ -46,14 +46,14 @@ int position_forget(Repo *repo, const char *group, const char *topic, int64_t *r
 int position_set(Repo *repo, const char *group, const char *topic, int32_t partition, int64_t offset) must_check;
 
 /* --- outbox --- */
-/* One packed row of at most LIMIT_OUTBOX_ROW_BYTES; the layout of @events is the caller's. */
-int outbox_row_insert(Repo *repo, const char *producer, int n_events, Str events, int64_t *ret_id) must_check;
-int outbox_row_delete(Repo *repo, const int64_t *ids, size_t n) must_check;
 typedef struct OutboxRow {
     int64_t id;
     int n_events;
     Str events;
 } OutboxRow;
+/* Packed rows of at most LIMIT_OUTBOX_ROW_BYTES each; the layout of @events is the caller's. Sets @id of each. */
+int outbox_rows_insert(Repo *repo, const char *producer, OutboxRow *rows, size_t n) must_check;
+int outbox_row_delete(Repo *repo, const int64_t *ids, size_t n) must_check;
 /* Lock up to @limit rows of @producer older than @min_age_ms that no other relay holds, oldest first, leaving out
  * @skip_ids. They stay locked until the transaction ends. */
 int outbox_row_claim(Repo *repo, Arena *arena, const char *producer, int64_t min_age_ms, const int64_t *skip_ids,

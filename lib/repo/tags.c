@@ -99,32 +99,17 @@ static bool copy_next(void *arg, Buf *out)
     return true;
 }
 
-static bool is_stored_already(Repo *repo)
-{
-    return strcmp(repo_error(repo)->sqlstate, "23505") == 0;
-}
-
 /* COPY stores many rows at once, and none when one of them exists: then they go the other way. */
 static int insert_new(Repo *repo, const TagRow *rows, const UuidOrder *order, size_t n, bool *is_new)
 {
     static const Statement copy = {.name = "tags_copy", .sql = "COPY ttp_tag (" COLUMNS ") FROM STDIN (FORMAT binary)"};
     Copying copying = {.rows = rows, .order = order, .n = n};
+    bool stored = false;
 
-    if (n < COPY_ROWS_MIN)
-        return insert_missing(repo, rows, order, n, is_new);
-    int r = repo_script(repo, "tags_savepoint", "SAVEPOINT tags");
-    if (r != 0)
-        return r;
-    r = repo_copy(repo, &copy, copy_next, &copying);
-    if (r == 0) {
-        for (size_t i = 0; i < n; i++)
-            is_new[order[i].index] = true;
-        return repo_script(repo, "tags_savepoint", "RELEASE SAVEPOINT tags");
-    }
-    if (!is_stored_already(repo))
-        return r;
-    r = repo_script(repo, "tags_savepoint", "ROLLBACK TO SAVEPOINT tags; RELEASE SAVEPOINT tags");
-    return r ? r : insert_missing(repo, rows, order, n, is_new);
+    int r = n >= COPY_ROWS_MIN ? repo_copy(repo, &copy, copy_next, &copying, &stored) : 0;
+    for (size_t i = 0; stored && i < n; i++)
+        is_new[order[i].index] = true;
+    return r != 0 || stored ? r : insert_missing(repo, rows, order, n, is_new);
 }
 
 /* Moves the rows that may be stored already behind the others, and keeps the order among each. Returns how many others

@@ -47,26 +47,15 @@ static bool copy_next(void *arg, Buf *out)
     return true;
 }
 
-static bool is_stored_already(Repo *repo)
-{
-    return strcmp(repo_error(repo)->sqlstate, "23505") == 0;
-}
-
 /* All of them, and *n becomes 0, or none. */
 static int copy(Repo *repo, const Upsert *u, void *const *rows, size_t *n)
 {
     Copying copying = {.u = u, .rows = rows, .n = *n};
+    bool stored;
 
-    int r = repo_script(repo, "upsert_savepoint", "SAVEPOINT upsert");
-    if (r != 0)
-        return r;
-    r = repo_copy(repo, &u->copy, copy_next, &copying);
-    if (r != 0)
-        return is_stored_already(repo)
-                   ? repo_script(repo, "upsert_savepoint", "ROLLBACK TO SAVEPOINT upsert; RELEASE SAVEPOINT upsert")
-                   : r;
-    *n = 0;
-    return repo_script(repo, "upsert_savepoint", "RELEASE SAVEPOINT upsert");
+    int r = repo_copy(repo, &u->copy, copy_next, &copying, &stored);
+    *n = stored ? 0 : *n;
+    return r;
 }
 
 /* Rows come back in the order in which they went in. Those that did not are moved to the front. */

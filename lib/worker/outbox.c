@@ -12,6 +12,7 @@
 enum {
     DELETE_AFTER_US = 1000000,
     RELAY_EVERY_US = 1000000,
+    WRITE_ROWS = 16,
     RELAY_ROWS = 16,
     RELAY_TIMEOUT_MS = 5000,
     STEP_EVENTS = 16, /* some 0.1 ms */
@@ -219,14 +220,29 @@ size_t outbox_collected(const Outbox *o)
     return n;
 }
 
+/* From *@p on, as many as go into one statement. */
+static int write_some(Outbox *o, Repo *repo, Pack **p)
+{
+    OutboxRow rows[WRITE_ROWS];
+    Pack *first = *p;
+    size_t n = 0;
+
+    for (; *p && n < WRITE_ROWS; *p = (*p)->next) {
+        if (!(*p)->sealed.len)
+            pack_seal(&(*p)->sealed, buf_str(&(*p)->bytes));
+        rows[n++] = (OutboxRow){.n_events = (*p)->n_events, .events = buf_str(&(*p)->sealed)};
+    }
+    int r = outbox_rows_insert(repo, o->producer_name, rows, n);
+    for (size_t i = 0; i < n; i++, first = first->next)
+        first->id = rows[i].id;
+    return r;
+}
+
 int outbox_write(Outbox *o, Repo *repo)
 {
     int r = 0;
-    for (Pack *p = o->collected; r == 0 && p; p = p->next) {
-        if (!p->sealed.len)
-            pack_seal(&p->sealed, buf_str(&p->bytes));
-        r = outbox_row_insert(repo, o->producer_name, p->n_events, buf_str(&p->sealed), &p->id);
-    }
+    for (Pack *p = o->collected; r == 0 && p;)
+        r = write_some(o, repo, &p);
     o->n_deleting = o->n_acked;
     if (r == 0 && o->n_deleting)
         r = outbox_row_delete(repo, o->acked, o->n_deleting);
