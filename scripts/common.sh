@@ -62,7 +62,7 @@ list_commands() {
   demo [--kafka] [--json] [--keep] [FILE…]
                                   read Cowrie JSON logs (plain, .gz, - for standard input), tag them, show what
                                   was found; without FILE the sample log; --kafka: on Apache Kafka with a group of
-                                  two workers; --keep leaves everything running
+                                  two ttp workers; --keep leaves everything running
   env                             shell assignments that lead psql, kcat and our programs to what --keep left running
   decnetctl …                     the operator's tool, against what --keep left running, if anything
   stop                            end what --keep left running and remove it

@@ -218,8 +218,12 @@ int bus_consumer_open(const Config *config, const char *group, BusConsumer **ret
 /* The same with a name of its own for a static member: @instance_id replaces kafka.group.instance.id. */
 int bus_consumer_open_as(const Config *config, const char *group, const char *instance_id, BusConsumer **ret,
                          char **ret_error) must_check;
-/* Accepts NULL. Free all records before: librdkafka waits for them. */
+/* Accepts NULL. Free all records before: librdkafka waits for them. A member leaves its group (not a static one, which is
+ * expected back): for that it waits up to 3 s for the end of a rebalance. */
 void bus_consumer_close(BusConsumer *consumer);
+/* The same for all members that this process has in a group, none of them NULL: they leave at once, as a rebalance may
+ * wait for each of them. */
+void bus_consumers_close(BusConsumer *const *consumers, size_t n);
 static inline void bus_consumer_closep(BusConsumer **p)
 {
     bus_consumer_close(*p);

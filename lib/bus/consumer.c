@@ -65,17 +65,15 @@ static void leave_alone(rd_kafka_t *rk)
     left[n++ % ARRAY_SIZE(left)] = rk;
 }
 
-void bus_consumer_close(BusConsumer *c)
+static void close_one(BusConsumer *c)
 {
-    if (!c)
-        return;
     if (c->queue) {
         rd_kafka_queue_io_event_enable(c->queue, -1, NULL, 0);
         rd_kafka_queue_destroy(c->queue);
     }
     /* Ending a consumer that the library gave up takes for ever in 2.0.2: left alone, it ends with the process. */
     bool stuck = c->link.broken || (c->link.away && c->hinted); /* a commit without answer holds the end for 10 s */
-    if (c->rk && !stuck && bus_group_leave(c))                  /* the group is left, or there is none to leave */
+    if (c->rk && !stuck && bus_group_close(c))
         rd_kafka_destroy_flags(c->rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
     else if (c->rk)
         leave_alone(c->rk);
@@ -88,6 +86,19 @@ void bus_consumer_close(BusConsumer *c)
     free(c->partitions);
     free(c->prefix);
     free(c);
+}
+
+void bus_consumers_close(BusConsumer *const *consumers, size_t n)
+{
+    bus_group_leave(consumers, n);
+    for (size_t i = 0; i < n; i++)
+        close_one(consumers[i]);
+}
+
+void bus_consumer_close(BusConsumer *c)
+{
+    if (c)
+        bus_consumers_close(&c, 1);
 }
 
 /* --- what the broker has --- */

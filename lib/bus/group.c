@@ -9,7 +9,8 @@
 #include "base/json.h"
 #include "base/time.h"
 
-enum { FIRST_ASSIGNMENT_MS = 5000, POLL_MS = 50, STALE_US = 50000 };
+enum { POLL_MS = 5, STALE_US = 50000 };
+enum { MEMBER_ID_MS = 500, LEAVE_MS = 3000 }; /* librdkafka repeats a request to join once a second */
 
 static bool is_cooperative(rd_kafka_t *rk)
 {
@@ -55,21 +56,6 @@ static void remember(BusConsumer *c, BusMove move, const rd_kafka_topic_partitio
     }
     c->group.move = move;
     c->group.news = true;
-}
-
-void bus_group_on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t err, rd_kafka_topic_partition_list_t *list,
-                            void *opaque)
-{
-    BusConsumer *c = opaque;
-    bool revoke = err == RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS;
-
-    if (!revoke && err != RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
-        rd_kafka_assign(rk, NULL); /* an error of the group protocol: librdkafka joins again by itself */
-        return;
-    }
-    remember(c, !revoke ? BUS_MOVE_ASSIGNED : rd_kafka_assignment_lost(rk) ? BUS_MOVE_LOST : BUS_MOVE_REVOKED, list);
-    if (c->group.closing && revoke) /* rd_kafka_consumer_close() waits for it right here */
-        (void)!bus_consumer_answer(c, NULL, 0);
 }
 
 void bus_group_hint(BusConsumer *c, rd_kafka_topic_partition_list_t *list)
@@ -199,27 +185,105 @@ static void answer_anyhow(BusConsumer *c)
     (void)!bus_consumer_answer(c, c->group.partitions, c->group.n);
 }
 
-/* Closing a member that never had an assignment can abort the whole process in librdkafka 2.0.2 (its issue 4312,
- * mended in 2.3.0): it is given time to get one first. If none comes, the client is left as it is: the process ends
- * anyway, and the group notices by the session time-out. */
-bool bus_group_leave(BusConsumer *c)
+void bus_group_on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t err, rd_kafka_topic_partition_list_t *list,
+                            void *opaque)
 {
-    enum { MENDED = 0x02030000 };
-    int64_t until_us = clock_monotonic_us() + FIRST_ASSIGNMENT_MS * US_PER_MS;
+    BusConsumer *c = opaque;
+    bool revoke = err == RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS;
 
-    if (!c->group.member || c->link.away) /* nobody to say farewell to: closing would only wait for an answer */
-        return !c->group.member || c->group.ever_assigned;
-    while (!c->group.ever_assigned && c->group.move == BUS_MOVE_NONE && rd_kafka_version() < MENDED) {
-        rd_kafka_message_t *m = rd_kafka_consumer_poll(c->rk, POLL_MS);
-        if (m)
-            rd_kafka_message_destroy(m);
-        if (clock_monotonic_us() > until_us)
-            return false;
+    if (!revoke && err != RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
+        rd_kafka_assign(rk, NULL); /* an error of the group protocol: librdkafka joins again by itself */
+        return;
     }
+    remember(c, !revoke ? BUS_MOVE_ASSIGNED : rd_kafka_assignment_lost(rk) ? BUS_MOVE_LOST : BUS_MOVE_REVOKED, list);
+    if (c->group.closing) /* whoever leaves waits for it right here */
+        answer_anyhow(c);
+}
+
+/* --- leaving ---
+ *
+ * Whoever ends without a word keeps the group waiting until the session time-out, and whoever comes next with it. But
+ * rd_kafka_consumer_close() says nothing (2.0.2) for a member without partitions, as the second of two is while the first
+ * one has not given up half of them yet, and nothing while a rebalance is under way. rd_kafka_unsubscribe() says it in
+ * either case, in the second when the rebalance is over; so it comes first and is given time. */
+
+static void serve(BusConsumer *c)
+{
+    rd_kafka_message_t *m = rd_kafka_consumer_poll(c->rk, POLL_MS);
+    if (m)
+        rd_kafka_message_destroy(m);
+}
+
+/* The coordinator gives it with the answer to the first request to join; it goes with the word of leaving. */
+static bool has_member_id(const BusConsumer *c)
+{
+    cleanup(freep) char *id = rd_kafka_memberid(c->rk);
+    return id && *id;
+}
+
+static bool has_setting(const BusConsumer *c, const char *name, const char *value)
+{
+    char text[64] = "";
+    size_t size = sizeof(text);
+    return rd_kafka_conf_get(rd_kafka_conf(c->rk), name, text, &size) == RD_KAFKA_CONF_OK &&
+           (value ? strcmp(text, value) == 0 : *text);
+}
+
+/* A static member keeps its place in the group, to find it again after a restart. The newer protocol, where the broker
+ * moves partitions, leaves by a close. */
+static bool leaves_by_unsubscribing(const BusConsumer *c)
+{
+    return !has_setting(c, "group.instance.id", NULL) && !has_setting(c, "group.protocol", "consumer");
+}
+
+static bool is_leaving(const BusConsumer *c)
+{
+    return c->group.closing && leaves_by_unsubscribing(c) && has_member_id(c);
+}
+
+static void begin_to_leave(BusConsumer *c)
+{
+    int64_t until_us = clock_monotonic_us() + MEMBER_ID_MS * US_PER_MS;
+
+    while (!has_member_id(c) && clock_monotonic_us() < until_us)
+        serve(c);
     c->group.closing = true;
     if (c->group.move != BUS_MOVE_NONE)
         answer_anyhow(c);
     send_hint(c); /* from here on nothing can be lost by it */
-    rd_kafka_consumer_close(c->rk);
-    return true;
+    if (leaves_by_unsubscribing(c))
+        (void)!rd_kafka_unsubscribe(c->rk);
+}
+
+/* All at once: a rebalance that one waits for may wait for another. */
+void bus_group_leave(BusConsumer *const *consumers, size_t n)
+{
+    int64_t until_us = clock_monotonic_us() + LEAVE_MS * US_PER_MS;
+    bool waiting = true;
+
+    for (size_t i = 0; i < n; i++)
+        if (consumers[i]->group.member && !consumers[i]->link.away) /* else there is nobody to say farewell to */
+            begin_to_leave(consumers[i]);
+    while (waiting && clock_monotonic_us() < until_us) {
+        waiting = false;
+        for (size_t i = 0; i < n; i++) {
+            if (!is_leaving(consumers[i]))
+                continue;
+            serve(consumers[i]);
+            waiting = true;
+        }
+    }
+}
+
+/* Ending a client that never had an assignment aborts the whole process in librdkafka 2.0.2 (its issue 4312, mended in
+ * 2.3.0), and closing one that still waits for a rebalance would wait on. */
+bool bus_group_close(BusConsumer *c)
+{
+    enum { MENDED = 0x02030000 };
+
+    if (is_leaving(c))
+        return false;
+    if (c->group.closing)
+        rd_kafka_consumer_close(c->rk);
+    return !c->group.member || c->group.ever_assigned || rd_kafka_version() >= MENDED;
 }

@@ -101,6 +101,8 @@ void bus_group_on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t err, rd_kafka_to
 int bus_group_on_stats(rd_kafka_t *rk, char *json, size_t bytes, void *opaque);
 /* Keep @list, which is taken over, until the group is at rest. */
 void bus_group_hint(BusConsumer *c, rd_kafka_topic_partition_list_t *list);
-/* Close the membership. False when the client must not be destroyed (see group.c). */
-bool bus_group_leave(BusConsumer *c);
+/* Tell the group that these leave, those of them that are members; takes as long as a rebalance that is under way. */
+void bus_group_leave(BusConsumer *const *consumers, size_t n);
+/* After that: close the membership. False when the client must not be destroyed (see group.c). */
+bool bus_group_close(BusConsumer *c);
 void bus_group_free(BusGroup *group);

@@ -42,8 +42,12 @@ int intake_open(Worker *w, char **ret_error)
 
 void intake_close(Worker *w)
 {
-    for (size_t i = 0; i < w->n_topics; i++)
-        bus_consumer_close(TAKE_PTR(w->consumers[i]));
+    size_t n = 0;
+
+    while (n < w->n_topics && w->consumers[n])
+        n++;
+    bus_consumers_close(w->consumers, n);
+    memset(w->consumers, 0, sizeof(w->consumers));
 }
 
 BusConsumer *intake_of(const Worker *w, const BusTopic *topic)

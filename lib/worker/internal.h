@@ -10,6 +10,7 @@
 #include "worker.h"
 
 enum { BREAKER_WINDOW = 1000, BREAKER_DEAD_MAX = 200 }; /* design 4: more than 20 % of the last 1,000 records */
+enum { STOP_MS = 5000 };                                /* design 8: from the first signal to the end */
 
 /* Where this process stands in one partition. */
 typedef struct Partition {

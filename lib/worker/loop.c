@@ -15,8 +15,7 @@ enum {
     DEFERRAL_EVERY_US = 1000000,
     HOLD_FIRST_MS = 100,
     HOLD_MAX_MS = 30000,
-    STOP_MS = 5000,  /* design 8: from the first signal to the end */
-    DRAIN_MS = 4000, /* of these for what is published and not yet acknowledged */
+    DRAIN_MS = 4000, /* of STOP_MS for what is published and not yet acknowledged */
     STATUS_EVERY_US = 5000000,
     HINT_EVERY_US = 5000000,
     RELAY_AGE_MS = 30000, /* decisions 2: older rows were left behind by a crash */

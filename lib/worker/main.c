@@ -189,12 +189,12 @@ static void leave_late(int signal_number)
     _exit(late_exit_code);
 }
 
-/* All work is done, but librdkafka waits for a broker that is away before it closes. */
+/* All work is done, but librdkafka waits for a broker that is away before it closes, and a group that is slow may need
+ * seconds until a member can leave it. */
 static void limit_finish(const Worker *w)
 {
-    enum { FINISH_US = 1000000 };
-    int64_t us = w->stop_by_us ? w->stop_by_us - clock_monotonic_us() : FINISH_US;
-    us = MIN(MAX(us, US_PER_S / 10), (int64_t)FINISH_US);
+    int64_t us = w->stop_by_us ? w->stop_by_us - clock_monotonic_us() : STOP_MS * US_PER_MS;
+    us = MAX(us, US_PER_S / 10);
     struct itimerval at = {.it_value = {us / US_PER_S, us % US_PER_S}};
 
     late_exit_code = w->exit_code;

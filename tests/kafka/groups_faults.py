@@ -207,6 +207,23 @@ def end_before_a_first_assignment():
     first.terminate()
 
 
+def members_that_end_while_their_group_forms_are_not_waited_for():
+    """Whatever the group is about when its members end: the next one does not wait for their session time-out."""
+    lab.wipe()
+    for tenths in range(0, 24, scaled(3, 1)):  # two members with two topics each: four joins, one a second
+        pair = [lab.member(session_ms=10000) for _ in range(2)]
+        pair[0].said('"event":"rebalance"')
+        time.sleep(tenths / 10)
+        for w in pair:
+            w.process.terminate()
+        for w in pair:
+            w.end()
+        started = time.monotonic()
+        lab.member("--once", session_ms=10000).end()
+        took = time.monotonic() - started
+        expect(took < 6, f"ended {tenths / 10} s after the first assignment; the next one had to wait {took:.1f} s")
+
+
 def end_while_no_broker_answers():
     for why, listen in (("nobody listens", False), ("somebody listens and is silent", True)):
         with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -221,4 +238,5 @@ def end_while_no_broker_answers():
 
 run_cases([zombie_is_refused_and_goes_on_with_what_it_gets, without_the_fence_the_zombie_would_commit_and_be_seen,
            broker_is_killed_and_comes_back, retention_overtook_a_position, topic_was_made_anew,
-           partitions_are_added_while_members_run, end_before_a_first_assignment, end_while_no_broker_answers])
+           partitions_are_added_while_members_run, end_before_a_first_assignment,
+           members_that_end_while_their_group_forms_are_not_waited_for, end_while_no_broker_answers])
