@@ -72,7 +72,8 @@ private_psql() { # OPTION...: as superuser on database postgres, or another with
 # What a killed server leaves outside its data folder: one small System V segment, made by it and attached by nobody.
 postgres_forget() { # FOLDER
     local pid id
-    pid=$(awk '$3 == "postgres" { print $1 }' "$1/processes" 2>/dev/null | tail -n 1)
+    [ -f "$1/processes" ] || return 0 # killed before it started anything
+    pid=$(awk '$3 == "postgres" { print $1 }' "$1/processes" | tail -n 1)
     [ -n "$pid" ] || return 0
     awk -v pid="$pid" '$5 == pid && $7 == 0 { print $2 }' /proc/sysvipc/shm 2>/dev/null | while read -r id; do
         ipcrm -m "$id" || :

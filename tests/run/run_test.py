@@ -193,6 +193,14 @@ def the_next_start_cleans_up_after_a_kill(place):
     expect(place.settles(lambda left: not left), place.left())
 
 
+def the_next_start_cleans_up_after_an_early_kill(place):
+    folder = place.tmp / f"decnet-{os.getuid()}-killed"
+    folder.mkdir()
+    (folder / "owner").write_text("999999999 1\n")
+    status, _, err = place.run("stop")
+    expect(status == 0 and "left by a run that was killed" in err and not place.left(), status, err, place.left())
+
+
 def two_at_once_do_not_disturb_each_other(place):
     both = [place.start("demo", "--json", place.log, FAKE_SECONDS="1") for _ in range(2)]
     for process in both:
@@ -217,7 +225,8 @@ CASES = (demo_prints_one_object_and_leaves_nothing, demo_tells_a_person_how_atta
          standard_input_reaches_the_ingester, a_worker_that_ends_fails_the_demo, a_file_that_is_not_there_fails_at_once,
          kept_is_added_to_and_stopped, demo_on_kafka_runs_a_group_and_leaves_nothing, kept_on_kafka_has_its_workers,
          kafka_starts_once_and_stops, kafka_that_fails_or_dies_leaves_nothing, signals_leave_nothing,
-         the_next_start_cleans_up_after_a_kill, two_at_once_do_not_disturb_each_other, odd_folders_for_temporary_files)
+         the_next_start_cleans_up_after_a_kill, the_next_start_cleans_up_after_an_early_kill,
+         two_at_once_do_not_disturb_each_other, odd_folders_for_temporary_files)
 
 
 def main():
