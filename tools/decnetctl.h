@@ -92,7 +92,6 @@ void ctl_cell_time(CtlTable *t, int64_t us);
 void ctl_print_table(CtlTable *t, const char *empty);
 /* One JSON text and a newline on standard output; 0 or EXIT_FAILED. */
 int ctl_print_json(const Ctl *ctl, const Buf *json);
-/* JSON over several lines, every number and text as it is; characters that a terminal would obey or hide are escaped. */
-void ctl_pretty(Buf *out, Str json);
-/* Prints it so; -1 with errno when that fails. */
+/* Prints JSON over several lines, every number and text as it is; characters that a terminal would obey or hide are
+ * escaped. -1 with errno when that fails. */
 int ctl_print_pretty(Str json);

@@ -347,7 +347,7 @@ static size_t pretty_string(Buf *out, Arena *scratch, Str json)
     return i + 1;
 }
 
-void ctl_pretty(Buf *out, Str json)
+static void put_pretty(Buf *out, Str json)
 {
     cleanup(arena_freep) Arena *scratch = arena_new();
     size_t depth = 0;
@@ -377,7 +377,7 @@ int ctl_print_pretty(Str json)
 {
     cleanup(buf_free) Buf text = {0};
 
-    ctl_pretty(&text, json);
+    put_pretty(&text, json);
     buf_add_char(&text, '\n');
     return fwrite(text.data, 1, text.len, stdout) == text.len ? 0 : -1;
 }

@@ -39,7 +39,6 @@ void log_write(LogLevel level, const char *event, const LogField *fields, const 
 #define log_warning(event, ...) log_write(LOG_LEVEL_WARNING, event, NULL, __VA_ARGS__)
 #define log_notice(event, ...) log_write(LOG_LEVEL_NOTICE, event, NULL, __VA_ARGS__)
 #define log_info(event, ...) log_write(LOG_LEVEL_INFO, event, NULL, __VA_ARGS__)
-#define log_debug(event, ...) log_write(LOG_LEVEL_DEBUG, event, NULL, __VA_ARGS__)
 
 bool log_level_parse(Str name, LogLevel *ret);   /* err, warning, notice, info, debug */
 bool log_format_parse(Str name, LogFormat *ret); /* auto, text, json, journal */

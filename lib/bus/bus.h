@@ -82,8 +82,6 @@ typedef struct BusTopic {
     const char *settings; /* further topic settings "a=b,c=d" or NULL */
 } BusTopic;
 
-#define BUS_TOPIC_NAME_MAX 249 /* Kafka's own limit, prefix included */
-
 extern const BusTopic bus_topics[BUS_TOPIC_N]; /* &bus_topics[BUS_TTP_TAGGED] is a constant expression */
 
 const BusTopic *bus_topic_find(Str name);         /* without prefix; NULL when the table has no such topic */
@@ -180,8 +178,6 @@ static inline void bus_record_freep(BusRecord **p)
 {
     bus_record_free(*p);
 }
-/* The first header of that name, or absent. */
-Str bus_record_header(const BusRecord *record, const char *name);
 
 /* --- consumer --- */
 
@@ -335,12 +331,9 @@ int bus_producer_send(BusProducer *producer, const BusTopic *topic, Str key, Str
 int bus_producer_poll(BusProducer *producer, int timeout_ms);
 /* The same until nothing is outstanding: 0, or BUS_E_TIMEOUT (also early, when an outage is noticed). */
 int bus_producer_flush(BusProducer *producer, int timeout_ms) must_check;
-/* Readable when delivery calls wait; see bus_consumer_fd(). */
-int bus_producer_fd(const BusProducer *producer);
 
 /* Taken by bus_producer_send() and without delivery call yet. */
 size_t bus_producer_outstanding(const BusProducer *producer);
-size_t bus_producer_outstanding_bytes(const BusProducer *producer);
 /* False from the moment that no broker answers or a record was not acknowledged in time, until a broker answers again
  * (asked once a second by bus_producer_poll()), and for ever after -ENOTRECOVERABLE. */
 bool bus_producer_healthy(const BusProducer *producer);

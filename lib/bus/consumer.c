@@ -366,14 +366,6 @@ void bus_record_free(BusRecord *record)
     free(record);
 }
 
-Str bus_record_header(const BusRecord *record, const char *name)
-{
-    for (size_t i = 0; i < record->n_headers; i++)
-        if (str_eq_cstr(record->headers[i].name, name))
-            return record->headers[i].value;
-    return (Str){0};
-}
-
 static Str bytes_of(const void *data, size_t len)
 {
     return (Str){data, data ? len : 0};

@@ -4,15 +4,12 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/limits.h"
 #include "base/time.h"
 
 struct BusProducer {
     rd_kafka_t *rk;
-    rd_kafka_queue_t *queue;
-    int fd;
     char *prefix;
     rd_kafka_topic_t *topics[BUS_TOPIC_N]; /* made at first use */
     bool known[BUS_TOPIC_N];               /* the broker has it */
@@ -20,7 +17,7 @@ struct BusProducer {
     BusDeliveryFn delivered;
     void *arg;
     BusLink link;
-    size_t outstanding, outstanding_bytes;
+    size_t outstanding;
     BusError error;
 };
 
@@ -36,7 +33,6 @@ static void on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaqu
     int r = bus_outcome(m->err, BUS_E_AWAY); /* not acknowledged, for whatever reason: to be sent again */
 
     p->outstanding--;
-    p->outstanding_bytes -= m->len + m->key_len;
     if (r != 0)
         bus_fail(&p->error, r, "a record for %s was not acknowledged: %s", rd_kafka_topic_name(m->rkt),
                  rd_kafka_err2str(m->err)); /* not message_errstr(): of a record that we sent it shows the value */
@@ -52,7 +48,6 @@ int bus_producer_open(const Config *config, BusDeliveryFn delivered, void *arg, 
 
     if (!p)
         abort();
-    p->fd = -1;
     p->delivered = delivered;
     p->arg = arg;
     conf = bus_conf_new(config, BUS_ROLE_PRODUCER, NULL, NULL, ret_error);
@@ -65,10 +60,6 @@ int bus_producer_open(const Config *config, BusDeliveryFn delivered, void *arg, 
     if (!p->rk)
         return -EINVAL;
     p->prefix = bus_topic_full_name(config->kafka_topic_prefix, "");
-    p->queue = rd_kafka_queue_get_main(p->rk);
-    p->fd = bus_wakeup_new(p->queue);
-    if (p->fd < 0)
-        return p->fd;
     *ret = TAKE_PTR(p);
     return 0;
 }
@@ -88,14 +79,8 @@ void bus_producer_close(BusProducer *p)
     for (size_t i = 0; i < ARRAY_SIZE(p->topics); i++)
         if (p->topics[i])
             rd_kafka_topic_destroy(p->topics[i]);
-    if (p->queue) {
-        rd_kafka_queue_io_event_enable(p->queue, -1, NULL, 0);
-        rd_kafka_queue_destroy(p->queue);
-    }
     if (p->rk)
         rd_kafka_destroy(p->rk);
-    if (p->fd >= 0)
-        close(p->fd);
     free(p->prefix);
     free(p);
 }
@@ -188,7 +173,6 @@ int bus_producer_send(BusProducer *p, const BusTopic *topic, Str key, Str value,
                         topic->name, rd_kafka_err2str(err));
     }
     p->outstanding++;
-    p->outstanding_bytes += key.len + value.len;
     return 0;
 }
 
@@ -217,10 +201,7 @@ int bus_producer_poll(BusProducer *p, int timeout_ms)
     size_t before = p->outstanding;
 
     bus_link_probe(&p->link, p->rk);
-    if (rd_kafka_poll(p->rk, 0) == 0) {
-        bus_wakeup_clear(p->fd); /* before looking again, so that what arrives in between wakes the loop */
-        rd_kafka_poll(p->rk, timeout_ms);
-    }
+    rd_kafka_poll(p->rk, timeout_ms);
     p->link.news = false;
     return (int)(before - p->outstanding);
 }
@@ -233,19 +214,9 @@ int bus_producer_flush(BusProducer *p, int timeout_ms)
                     p->link.away ? p->link.reason : "the broker is slow");
 }
 
-int bus_producer_fd(const BusProducer *p)
-{
-    return p->fd;
-}
-
 size_t bus_producer_outstanding(const BusProducer *p)
 {
     return p->outstanding;
-}
-
-size_t bus_producer_outstanding_bytes(const BusProducer *p)
-{
-    return p->outstanding_bytes;
 }
 
 bool bus_producer_healthy(const BusProducer *p)

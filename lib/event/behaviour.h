@@ -90,8 +90,5 @@ typedef struct IdentityFormed {
     int64_t ts_us;
 } IdentityFormed;
 
-/* The id of the identity that @founder founds (contract clustering 13.2): the stub that attribution makes for an
- * attacker and the identity that the clusterer forms around it are one. */
-Uuid identity_founded_by(const Uuid *founder);
 void identity_formed_encode(const IdentityFormed *event, const Uuid *id, Buf *out);
 Uuid identity_formed_id(const IdentityFormed *event);

@@ -25,11 +25,6 @@ static Uuid *sorted_members(const IdentityFormed *e)
     return uuids;
 }
 
-Uuid identity_founded_by(const Uuid *founder)
-{
-    return uuid_v5_of(&UUID_NS_IDENTITY, founder);
-}
-
 Uuid identity_formed_id(const IdentityFormed *e)
 {
     cleanup(freep) Uuid *uuids = sorted_members(e);

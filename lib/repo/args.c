@@ -469,11 +469,6 @@ void res_write_columns(const PGresult *r, int row, int from, int to, JsonWriter 
     json_end_object(w);
 }
 
-void res_write_row(const PGresult *r, int row, JsonWriter *w)
-{
-    res_write_columns(r, row, 0, PQnfields(r), w);
-}
-
 static int by_uuid(const void *a, const void *b)
 {
     const UuidOrder *x = a, *y = b;

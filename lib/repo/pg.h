@@ -19,9 +19,7 @@ enum {
     PG_FLOAT8 = 701,
     PG_TIMESTAMPTZ = 1184,
     PG_UUID = 2950,
-    PG_JSONB = 3802,
-    PG_NUMERIC = 1700,
-    PG_NAME = 19
+    PG_JSONB = 3802
 };
 
 typedef enum Shape {
@@ -130,11 +128,9 @@ int64_t res_int(const PGresult *r, int row, int col); /* int4, int8, bool */
 double res_double(const PGresult *r, int row, int col);
 bool res_bool(const PGresult *r, int row, int col);
 int64_t res_time(const PGresult *r, int row, int col); /* TIME_NONE for NULL */
-/* One value by its column's type; the columns from @from to before @to, or a whole row, as an object keyed by their
- * names. */
+/* One value by its column's type; the columns from @from to before @to as an object keyed by their names. */
 void res_write_value(const PGresult *r, int row, int col, JsonWriter *w);
 void res_write_columns(const PGresult *r, int row, int from, int to, JsonWriter *w);
-void res_write_row(const PGresult *r, int row, JsonWriter *w);
 
 /* --- which of the rows that went in came back --- */
 typedef struct UuidOrder {

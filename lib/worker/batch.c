@@ -106,7 +106,8 @@ void batch_drop_partition(Batch *b, const BusTopic *topic, int32_t partition)
             b->events[i].state = b->events[i].prepared_state = EVENT_GONE;
 }
 
-void batch_add_record(Batch *b, BusRecord *record)
+/* Take over a record: envelope, payload, prepare(). */
+static void add_record(Batch *b, BusRecord *record)
 {
     WorkerEvent *e = &b->events[b->n];
     Partition *p = partition_find(b->worker, record->topic, record->partition);
@@ -198,7 +199,7 @@ bool batch_fill_one(Worker *w, int *ret_outcome)
         *ret_outcome = r;
         return false;
     }
-    batch_add_record(w->filling, record);
+    add_record(w->filling, record);
     w->prepare_s += (double)(clock_monotonic_us() - polled_us) / 1e6;
     return !batch_is_full(w->filling);
 }

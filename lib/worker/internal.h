@@ -135,9 +135,7 @@ Batch *batch_new(Worker *w, size_t cap);
 void batch_free(Batch *b);
 void batch_reset(Batch *b);
 bool batch_is_full(const Batch *b);
-/* Take over a record: envelope, payload, prepare(). */
-void batch_add_record(Batch *b, BusRecord *record);
-/* The same for a deferred one, at place @i. */
+/* Take over a deferred record, at place @i: envelope, payload, prepare(). */
 void batch_set_deferred(Batch *b, size_t i, const KeptRecord *kept);
 /* Records of this partition are no longer ours to apply. */
 void batch_drop_partition(Batch *b, const BusTopic *topic, int32_t partition);
@@ -162,7 +160,6 @@ int breaker_check(Worker *w); /* trips, or resumes when the operator says so */
 Leader *leader_new(Worker *w);
 void leader_free(Leader *l);
 void leader_tick(Leader *l);
-bool leader_is(const Leader *l);
 
 /* --- http.c --- */
 int http_start(Worker *w, Http **ret);
@@ -172,13 +169,10 @@ void http_serve(Http *h);
 
 /* --- loop.c --- */
 int loop_run(Worker *w);
-/* Serve everything but new records for at most @timeout_ms: signals, deliveries, HTTP, watchdog, descriptors. */
-void loop_serve(Worker *w, int timeout_ms);
 /* Wait out a fault: pauses the partitions, backs off, reconnects. 0 to try again, -ECANCELED when asked to stop. */
 int loop_hold(Worker *w, const char *what);
 void loop_recovered(Worker *w);
 void worker_set_not_ready(Worker *w, const char *reason); /* NULL: ready */
-bool worker_stopping(const Worker *w);
 /* An outcome of the repository that ends the worker, put into words. */
 int worker_fail_repo(Worker *w, int outcome);
 

@@ -58,12 +58,7 @@ void leader_tick(Leader *l)
         log_notice("leader_lost", "lost the lead of group %s", l->worker->group);
 }
 
-bool leader_is(const Leader *l)
-{
-    return l->leads;
-}
-
 bool worker_is_leader(const Worker *w)
 {
-    return w->leader && leader_is(w->leader);
+    return w->leader && w->leader->leads;
 }

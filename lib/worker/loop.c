@@ -17,7 +17,6 @@ enum {
     HOLD_MAX_MS = 30000,
     DRAIN_MS = 4000, /* of STOP_MS for what is published and not yet acknowledged */
     STATUS_EVERY_US = 5000000,
-    HINT_EVERY_US = 5000000,
     RELAY_AGE_MS = 30000, /* decisions 2: older rows were left behind by a crash */
 };
 
@@ -57,7 +56,7 @@ WorkerMetrics worker_metrics = {
                          .type = METRIC_GAUGE},
 };
 
-bool worker_stopping(const Worker *w)
+static bool worker_stopping(const Worker *w)
 {
     return w->stop_signals > 0;
 }
@@ -137,7 +136,7 @@ static bool is_next_ready(const Worker *w)
 }
 
 /* What must go on whatever happens: signals, the watchdog, deliveries, watched descriptors. */
-void loop_serve(Worker *w, int timeout_ms)
+static void loop_serve(Worker *w, int timeout_ms)
 {
     struct pollfd fds[WATCH_MAX + 1 + ARRAY_SIZE(w->consumers)];
     Watch watches[WATCH_MAX]; /* a handler may change the list */

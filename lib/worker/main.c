@@ -46,11 +46,6 @@ Arena *worker_scratch(Worker *w)
     return w->scratch;
 }
 
-const char *worker_group(const Worker *w)
-{
-    return w->group;
-}
-
 int worker_fail(Worker *w, int exit_code, const char *fmt, ...)
 {
     va_list args;

@@ -212,14 +212,6 @@ void outbox_add_raw(Outbox *o, const char *topic, Str key, Str value, const Even
     collect(o, &event);
 }
 
-size_t outbox_collected(const Outbox *o)
-{
-    size_t n = 0;
-    for (const Pack *p = o->collected; p; p = p->next)
-        n += (size_t)p->n_events;
-    return n;
-}
-
 /* From *@p on, as many as go into one statement. */
 static int write_some(Outbox *o, Repo *repo, Pack **p)
 {

@@ -32,7 +32,6 @@ void outbox_begin(Outbox *o);
 void outbox_add(Outbox *o, const char *topic, Str decnet_topic, const Uuid *event_id, Str key, Str payload);
 /* A record as it came, with headers of its own: for dlq.<group>. */
 void outbox_add_raw(Outbox *o, const char *topic, Str key, Str value, const EventHeader *headers, size_t n);
-size_t outbox_collected(const Outbox *o);
 /* Rows of what was collected, and deletion of what was acknowledged since. */
 int outbox_write(Outbox *o, Repo *repo) must_check;
 /* After COMMIT: publish from memory. Never waits for the broker. */

@@ -72,8 +72,7 @@ Repo *worker_repo(Worker *w); /* inside apply() and worker_transaction() only */
 const Config *worker_config(const Worker *w);
 void *worker_data(const Worker *w); /* what worker_set_data() stored */
 void worker_set_data(Worker *w, void *data);
-Arena *worker_scratch(Worker *w);          /* emptied before every run of apply() or of a transaction function */
-const char *worker_group(const Worker *w); /* prefix included */
+Arena *worker_scratch(Worker *w); /* emptied before every run of apply() or of a transaction function */
 /* Keep a message for the log and the exit; @exit_code 78 when an operator has to act, else 1. Returns -EINVAL. */
 int worker_fail(Worker *w, int exit_code, const char *fmt, ...) printf_like(3, 4);
 

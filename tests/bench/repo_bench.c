@@ -29,7 +29,7 @@
 #include "store.h"
 #include "values.h"
 
-enum { PAIRS_MAX = 64, BATCH_MAX = 5000, SAMPLES_MAX = 2000, READ_BUDGET_US = 1500000, ROUNDS_MIN = 20 };
+enum { PAIRS_MAX = 64, BATCH_MAX = 5000, SAMPLES_MAX = 2000, READ_BUDGET_US = 1500000 };
 #define COPY_BAR 0.70
 #define PAGE_BAR_MS 20.0
 

@@ -73,7 +73,6 @@ static void commit_events(Outbox *o, int from, int n, size_t bytes)
     begin(o);
     for (int i = from; i < from + n; i++)
         add_sized(o, i, bytes);
-    cr_assert_eq(outbox_collected(o), (size_t)n);
     commit(o);
 }
 

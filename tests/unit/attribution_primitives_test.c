@@ -63,24 +63,6 @@ Test(attribution_primitives, deny_list)
     cr_assert(primitive_has_state(STR("a.b"), STR("a,b,a.b.c,,")));
 }
 
-Test(attribution_primitives, json_list_has_a_line_per_primitive)
-{
-    cleanup(buf_free) Buf out = {0};
-    size_t lines = 0;
-
-    primitives_list_json(&out);
-    for (char *save = NULL, *line = strtok_r(out.data, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
-        cleanup(json_putp) json_object *row = json_parse(str_from(line));
-        bool state, extracted;
-        cr_assert(str_eq_cstr(json_get_str(row, "name"), primitives[lines].name), "%s", line);
-        cr_assert(json_get_bool(row, "state", &state) && json_get_bool(row, "extracted", &extracted), "%s", line);
-        cr_assert_eq(state, strcmp(primitives[lines].name, "motor.digraph_simhash") != 0, "%s", line);
-        cr_assert(json_get_array(row, "values") && json_get_str(row, "value_kind").len, "%s", line);
-        lines++;
-    }
-    cr_assert_eq(lines, n_primitives);
-}
-
 Test(attribution_primitives, document_shows_the_table)
 {
     cleanup(buf_free) Buf table = {0}, page = {0};

@@ -53,7 +53,9 @@ Str python_bytes_content(Str text)
     return text;
 }
 
-Str secret_bytes(Arena *arena, Str text, bool escaped)
+/* @text as bytes. Escaped (3.0.5 on): \xNN and \\ denote bytes. Else the text itself, except that the Python form
+ * b'…' with a \x inside, which some versions wrote, denotes bytes too. */
+static Str secret_bytes(Arena *arena, Str text, bool escaped)
 {
     if (escaped)
         return unescape(arena, text, false);

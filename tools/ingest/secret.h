@@ -3,10 +3,6 @@
 
 #include "cowrie.h"
 
-/* @text as bytes. Escaped (3.0.5 on): \xNN and \\ denote bytes. Else the text itself, except that the Python form
- * b'…' with a \x inside, which some versions wrote, denotes bytes too. */
-Str secret_bytes(Arena *arena, Str text, bool escaped);
-
 /* Python's b'…' or b"…" around text: what is inside, else @text. */
 Str python_bytes_content(Str text);
 

@@ -542,7 +542,7 @@ bool extractor_computes(const char *primitive)
 
 /* --- observations --- */
 
-Str extractor_evidence_ref(Arena *arena, const ExtractorSession *s)
+static Str make_evidence_ref(Arena *arena, const ExtractorSession *s)
 {
     char time_text[TIME_TEXT_BYTES], sid[UUID_TEXT_BYTES];
     const int date_chars = 10;
@@ -598,7 +598,7 @@ size_t extractor_finish(Extractor *x, Observation ret[EXTRACTOR_PRIMITIVES])
     if (x->session.started_at_us == TIME_NONE || x->session.ended_at_us == TIME_NONE)
         return 0;
     collect_iats(x);
-    Str evidence_ref = extractor_evidence_ref(x->arena, &x->session);
+    Str evidence_ref = make_evidence_ref(x->arena, &x->session);
     for (size_t i = 0; i < ARRAY_SIZE(formulas); i++) {
         Finding f;
         if (formulas[i].find(x, &f))

@@ -2,7 +2,6 @@
 
 #include <string.h>
 
-#include "base/json.h"
 #include "extractor.h"
 
 #define SESSION(name, values)                                                                                          \
@@ -85,18 +84,8 @@ static const struct {
     [PRIMITIVE_HASH] = {"hash", VALUE_KIND_HASH},
 };
 
-const char *primitive_type_name(PrimitiveType type)
-{
-    return types[type].name;
-}
-
-const char *primitive_scope_name(PrimitiveScope scope)
-{
-    static const char *const names[] = {
-        [PRIMITIVE_OF_SESSION] = "session", [PRIMITIVE_OF_SESSIONS] = "sessions", [PRIMITIVE_OF_NETWORK] = "network"};
-
-    return names[scope];
-}
+static const char *const scope_names[] = {
+    [PRIMITIVE_OF_SESSION] = "session", [PRIMITIVE_OF_SESSIONS] = "sessions", [PRIMITIVE_OF_NETWORK] = "network"};
 
 static int find_cmp(const void *key, const void *row)
 {
@@ -128,41 +117,11 @@ bool primitive_has_state(Str name, Str stateless)
     return true;
 }
 
-/* --- lists for readers --- */
+/* --- the list for readers --- */
 
 static bool has_default_state(const Primitive *p)
 {
     return primitive_has_state(str_from(p->name), STR(PRIMITIVES_STATELESS));
-}
-
-static void put_values(JsonWriter *w, const char *values)
-{
-    json_key(w, "values");
-    json_begin_array(w);
-    while (values && *values) {
-        size_t n = strcspn(values, " ");
-        json_value_str(w, (Str){values, n});
-        values += n + (values[n] == ' ');
-    }
-    json_end_array(w);
-}
-
-void primitives_list_json(Buf *out)
-{
-    for (size_t i = 0; i < n_primitives; i++) {
-        const Primitive *p = &primitives[i];
-        JsonWriter w = {.buf = out};
-        json_begin_object(&w);
-        json_put_cstr(&w, "name", p->name);
-        json_put_cstr(&w, "type", primitive_type_name(p->type));
-        json_put_cstr(&w, "value_kind", value_kind_name(types[p->type].kind));
-        json_put_cstr(&w, "scope", primitive_scope_name(p->scope));
-        put_values(&w, p->values);
-        json_put_bool(&w, "extracted", extractor_computes(p->name));
-        json_put_bool(&w, "state", has_default_state(p));
-        json_end_object(&w);
-        buf_add_char(out, '\n');
-    }
 }
 
 void primitives_list_markdown(Buf *out)
@@ -170,9 +129,8 @@ void primitives_list_markdown(Buf *out)
     buf_add(out, "| Primitive | Values | Merger | Seen in | Extracted | State |\n|---|---|---|---|---|---|\n");
     for (size_t i = 0; i < n_primitives; i++) {
         const Primitive *p = &primitives[i];
-        buf_printf(out, "| `%s` | %s | %s | %s | %s | %s |\n", p->name,
-                   p->values ? p->values : primitive_type_name(p->type), value_kind_name(types[p->type].kind),
-                   primitive_scope_name(p->scope), extractor_computes(p->name) ? "yes" : "no",
-                   has_default_state(p) ? "yes" : "no");
+        buf_printf(out, "| `%s` | %s | %s | %s | %s | %s |\n", p->name, p->values ? p->values : types[p->type].name,
+                   value_kind_name(types[p->type].kind), scope_names[p->scope],
+                   extractor_computes(p->name) ? "yes" : "no", has_default_state(p) ? "yes" : "no");
     }
 }

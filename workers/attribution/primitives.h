@@ -29,8 +29,6 @@ extern const Primitive primitives[]; /* by name, byte by byte */
 extern const size_t n_primitives;
 
 const Primitive *primitive_find(Str name); /* NULL: not in the table */
-const char *primitive_type_name(PrimitiveType type);
-const char *primitive_scope_name(PrimitiveScope scope);
 
 /* The merger: @said when the event says it, else the table's, else categorical. Never VALUE_KIND_NONE. */
 ValueKind primitive_value_kind(Str name, ValueKind said);
@@ -41,7 +39,5 @@ ValueKind primitive_value_kind(Str name, ValueKind said);
 /* False when @name is in the deny list @stateless ("a,b"; blanks around names allowed). */
 bool primitive_has_state(Str name, Str stateless);
 
-/* The table for readers: JSON lines {"name", "type", "value_kind", "scope", "values", "extracted", "state"}, or the
- * Markdown table of docs/attribution.md. `extracted` tells that our own extractor computes it. */
-void primitives_list_json(Buf *out);
+/* The table of docs/attribution.md. "Extracted" tells that our own extractor computes it. */
 void primitives_list_markdown(Buf *out);

@@ -15,7 +15,8 @@ static void extract_event(Extractor *x, const SessionEnded *event)
     }
 }
 
-int session_extract_stored(Repo *repo, Extractor *x, const Uuid *sid, int64_t until_us)
+/* Commands of a session as they are stored, up to @until_us, into an extractor; in pages. */
+static int extract_stored(Repo *repo, Extractor *x, const Uuid *sid, int64_t until_us)
 {
     cleanup(arena_freep) Arena *arena = arena_new();
     size_t n = PAGE_COMMANDS;
@@ -63,7 +64,7 @@ int session_observe(Repo *repo, Arena *arena, const SessionEnded *event, const U
     if (is_whole)
         extract_event(x, event);
     else
-        r = session_extract_stored(repo, x, &session.sid, event->ended_at_us);
+        r = extract_stored(repo, x, &session.sid, event->ended_at_us);
     *ret_n = r == 0 ? extractor_finish(x, ret) : 0;
     *ret_ignored = extractor_ignored(x);
     return r;
@@ -88,7 +89,7 @@ int session_observe_stored(Repo *repo, Arena *arena, const StoredSession *row, O
     memcpy(session.attacker_ip, row->src_ip.data, MIN(row->src_ip.len, sizeof(session.attacker_ip) - 1));
     cleanup(extractor_freep) Extractor *x = extractor_new(arena, &session);
     if (row->commands > 0)
-        r = session_extract_stored(repo, x, &row->sid, is_whole ? TIME_NONE : row->ended_at_us);
+        r = extract_stored(repo, x, &row->sid, is_whole ? TIME_NONE : row->ended_at_us);
     *ret_n = r == 0 ? extractor_finish(x, ret) : 0;
     *ret_ignored = extractor_ignored(x);
     return r;

@@ -30,6 +30,3 @@ typedef void ObservationSend(void *to, const char *topic, Str decnet_topic, cons
  * counts them. Hands on REPO_E_*. */
 int observations_send_news(Repo *repo, Arena *arena, const Observation *observations, size_t n, ObservationSend *send,
                            void *to, size_t *ret_n) must_check;
-
-/* Commands of a session as they are stored, up to @until_us, into an extractor; in pages. */
-int session_extract_stored(Repo *repo, Extractor *x, const Uuid *sid, int64_t until_us) must_check;
