@@ -91,6 +91,52 @@ Test(attribution_pack, mergers_see_the_whole_series)
     }
 }
 
+Test(attribution_pack, what_rows_have_in_common_is_said_once_and_comes_back)
+{
+    static const char *const refs[] = {
+        "", "a", "ab", "ab", "abc", "b", "cowrie:edge-01/ssh/2026-05-10#9117a820-2d9f-5289-89fe-fee5bf2067a2"};
+    static const char *const values[] = {"\"typed\"", "\"typed\"", "\"pasted\"", "[1, 2]", "[1,2]", "null"};
+    uint64_t seed = 11;
+
+    for (int round = 0; round < 300; round++) {
+        AttributionSeries s = {.n_rows = 1 + random_below(&seed, ATTRIBUTION_HISTORY)}, back;
+        for (size_t i = 0; i < s.n_rows; i++)
+            s.rows[i] = (AttributionRow){.value = value_of(values[random_below(&seed, ARRAY_SIZE(values))]),
+                                         .ts = (double)i / 3,
+                                         .evidence_ref = str_from(refs[random_below(&seed, ARRAY_SIZE(refs))]),
+                                         .kind = (ValueKind)random_below(&seed, VALUE_KIND_HASH + 1)};
+        back = unpacked(packed(&s), 1);
+        cr_assert_eq(back.n_rows, s.n_rows);
+        for (size_t i = 0; i < s.n_rows; i++) {
+            cr_assert_eq(back.rows[i].ts, s.rows[i].ts);
+            cr_assert_eq(back.rows[i].kind, s.rows[i].kind);
+            cr_assert(str_eq(back.rows[i].evidence_ref, s.rows[i].evidence_ref), "round %d, row %zu", round, i);
+            cr_assert(str_eq(back.rows[i].value.json, s.rows[i].value.json), "round %d, row %zu", round, i);
+            cr_assert(str_eq(back.rows[i].value.key, s.rows[i].value.key));
+        }
+    }
+}
+
+Test(attribution_pack, ten_sessions_of_one_habit_are_small)
+{
+    AttributionSeries s = {0};
+
+    for (unsigned i = 0; i < ATTRIBUTION_HISTORY; i++)
+        s.rows[s.n_rows++] = (AttributionRow){
+            .value = value_of("\"adaptive_branching\""),
+            .ts = 1.77e9 + i,
+            .evidence_ref = str_from(
+                arena_printf(arena, "cowrie:edge-01/ssh/2026-05-10#%08x-2d9f-5289-89fe-fee5bf2067a2", i * 0x19999999)),
+            .kind = VALUE_KIND_CATEGORICAL};
+    Str text = packed(&s);
+    cr_expect_lt(text.len, 550, "%zu bytes", text.len);
+    for (size_t i = 0; i < s.n_rows; i++) /* a value of the largest size is kept once */
+        s.rows[i].value = value_of(arena_printf(arena, "\"%0*d\"", LIMIT_OBSERVATION_VALUE_BYTES - 2, 0));
+    text = packed(&s);
+    cr_expect_lt(text.len, LIMIT_OBSERVATION_VALUE_BYTES + 550, "%zu bytes", text.len);
+    cr_expect(str_eq(unpacked(text, 1).rows[9].value.json, s.rows[9].value.json));
+}
+
 Test(attribution_pack, hashes_that_left_the_window_or_pass_the_limit_go)
 {
     AttributionSeries s = {0};
@@ -120,6 +166,7 @@ Test(attribution_pack, damage_is_noticed)
 
     full_add(&full, "{\"a\": [1, \"x\"]}", 5);
     full_add(&full, "\"b\"", 6);
+    full_add(&full, "\"b\"", 7);
     Str good = in_portions(full.rows, full.n, &seed);
     AttributionSeries s;
     for (size_t len = 0; len < good.len; len++) {
@@ -132,4 +179,12 @@ Test(attribution_pack, damage_is_noticed)
         copy[at] = (char)(copy[at] ^ 0xff);
         (void)!series_unpack(arena, (Str){copy, good.len}, &s);
     }
+    static const Str wrong[] = {
+        STR("\001\000\000\000\000\000"),               /* another release's */
+        STR("\002\00101234567\201\000\001e\000"),      /* the value of no row before */
+        STR("\002\00101234567\001\001\001e\0011\000"), /* the start of no row before */
+        STR("\002\000\377\377\377\377\017"),           /* a size without an end */
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(wrong); i++)
+        cr_assert_eq(series_unpack(arena, wrong[i], &s), -EBADMSG, "%zu", i);
 }

@@ -6,7 +6,7 @@
 
 #include "base/limits.h"
 
-enum { PACK_VERSION = 1 };
+enum { PACK_VERSION = 2, SAME_VALUE = 0x80 };
 
 /* --- hashes --- */
 
@@ -74,10 +74,11 @@ static void trim_hashes(AttributionSeries *s)
 
 /* --- writing --- */
 
-static void put_u32(Buf *out, size_t n)
+static void put_size(Buf *out, size_t n)
 {
-    uint32_t le = htole32((uint32_t)n);
-    buf_append(out, &le, sizeof(le));
+    for (; n > 0x7f; n >>= 7)
+        buf_add_char(out, (char)(n | 0x80));
+    buf_add_char(out, (char)n);
 }
 
 static void put_f64(Buf *out, double d)
@@ -90,8 +91,30 @@ static void put_f64(Buf *out, double d)
 
 static void put_str(Buf *out, Str s)
 {
-    put_u32(out, s.len);
+    put_size(out, s.len);
     buf_add_str(out, s);
+}
+
+static size_t common_start(Str a, Str b)
+{
+    size_t n = 0, most = MIN(a.len, b.len);
+
+    while (n < most && a.data[n] == b.data[n])
+        n++;
+    return n;
+}
+
+static void put_row(Buf *out, const AttributionRow *row, const AttributionRow *before)
+{
+    bool same_value = before && str_eq(row->value.json, before->value.json);
+    size_t common = before ? common_start(row->evidence_ref, before->evidence_ref) : 0;
+
+    put_f64(out, row->ts);
+    buf_add_char(out, (char)(row->kind | (same_value ? SAME_VALUE : 0)));
+    put_size(out, common);
+    put_str(out, (Str){row->evidence_ref.data + common, row->evidence_ref.len - common});
+    if (!same_value)
+        put_str(out, row->value.json);
 }
 
 void series_pack(AttributionSeries *s, Buf *out)
@@ -99,13 +122,9 @@ void series_pack(AttributionSeries *s, Buf *out)
     trim_hashes(s);
     buf_add_char(out, PACK_VERSION);
     buf_add_char(out, (char)s->n_rows);
-    for (size_t i = 0; i < s->n_rows; i++) {
-        put_f64(out, s->rows[i].ts);
-        buf_add_char(out, (char)s->rows[i].kind);
-        put_str(out, s->rows[i].evidence_ref);
-        put_str(out, s->rows[i].value.json);
-    }
-    put_u32(out, s->n_hashes);
+    for (size_t i = 0; i < s->n_rows; i++)
+        put_row(out, &s->rows[i], i ? &s->rows[i - 1] : NULL);
+    put_size(out, s->n_hashes);
     for (size_t i = 0; i < s->n_hashes; i++) {
         put_f64(out, s->hashes[i].ts);
         buf_append(out, s->hashes[i].key.data, SERIES_HASH_BYTES);
@@ -136,13 +155,24 @@ static size_t take_u8(Reader *r)
     return s.data ? (uint8_t)*s.data : 0;
 }
 
-static size_t take_u32(Reader *r)
+/* At most 2^28: four bytes. */
+static size_t take_size(Reader *r)
 {
-    uint32_t le = 0;
-    Str s = take(r, sizeof(le));
-    if (s.data)
-        memcpy(&le, s.data, sizeof(le));
-    return le32toh(le);
+    size_t n = 0;
+
+    for (int shift = 0; shift < 28; shift += 7) {
+        size_t byte = take_u8(r);
+        n |= (byte & 0x7f) << shift;
+        if (byte < 0x80)
+            return n;
+    }
+    r->failed = true;
+    return 0;
+}
+
+static Str take_str(Reader *r)
+{
+    return take(r, take_size(r));
 }
 
 static double take_f64(Reader *r)
@@ -157,18 +187,40 @@ static double take_f64(Reader *r)
     return d;
 }
 
-static void take_row(Reader *r, Arena *arena, AttributionRow *ret)
+static Str take_evidence_ref(Reader *r, Arena *arena, Str before)
 {
+    size_t common = take_size(r);
+    Str rest = take_str(r);
+
+    r->failed = r->failed || common > before.len;
+    if (r->failed || common == 0)
+        return rest;
+    char *whole = arena_alloc(arena, common + rest.len);
+    memcpy(whole, before.data, common);
+    memcpy(whole + common, rest.data, rest.len);
+    return (Str){whole, common + rest.len};
+}
+
+static void take_row(Reader *r, Arena *arena, const AttributionRow *before, AttributionRow *ret)
+{
+    static const AttributionRow none;
+
     ret->ts = take_f64(r);
-    ret->kind = (ValueKind)take_u8(r);
-    ret->evidence_ref = take(r, take_u32(r));
-    Str value = take(r, take_u32(r));
-    r->failed = r->failed || ret->kind > VALUE_KIND_HASH || attribution_value_read(arena, value, &ret->value) != 0;
+    size_t kind = take_u8(r);
+    ret->kind = (ValueKind)(kind & ~(size_t)SAME_VALUE);
+    ret->evidence_ref = take_evidence_ref(r, arena, (before ? before : &none)->evidence_ref);
+    r->failed = r->failed || ret->kind > VALUE_KIND_HASH || ((kind & SAME_VALUE) && !before);
+    if (r->failed)
+        return;
+    if (kind & SAME_VALUE)
+        ret->value = before->value;
+    else
+        r->failed = attribution_value_read(arena, take_str(r), &ret->value) != 0 || r->failed;
 }
 
 static void take_hashes(Reader *r, Arena *arena, AttributionSeries *s)
 {
-    size_t n = take_u32(r);
+    size_t n = take_size(r);
 
     if (n > LIMIT_HASH_VALUES + 1)
         r->failed = true;
@@ -192,7 +244,7 @@ int series_unpack(Arena *arena, Str packed, AttributionSeries *ret)
     if (n > ATTRIBUTION_HISTORY)
         return -EBADMSG;
     for (; ret->n_rows < n && !r.failed; ret->n_rows++)
-        take_row(&r, arena, &ret->rows[ret->n_rows]);
+        take_row(&r, arena, ret->n_rows ? &ret->rows[ret->n_rows - 1] : NULL, &ret->rows[ret->n_rows]);
     take_hashes(&r, arena, ret);
     return r.failed || r.rest.len > 0 ? -EBADMSG : 0;
 }

@@ -3,9 +3,15 @@
  * series, in whatever order its rows come (contract attribution 9); only a row that is taken away needs the series read
  * anew.
  *
- * Layout, integers and doubles little-endian: u8 1, the version; u8 number of rows, each: f64 ts, u8 kind, u32 length,
- * evidence_ref, u32 length, value as JSON, oldest first; u32 number of hashes, each: f64 ts, 16 bytes of the SHA-256 of
- * the value's key, newest first. */
+ * It is written anew with each observation of its series, so it says nothing twice. Layout, doubles little-endian, sizes
+ * in bytes of seven bits, the lowest first, all but the last with the high bit set:
+ *
+ *   u8 2, the version
+ *   u8 number of rows, each, oldest first:
+ *     f64 ts, u8 kind, with the high bit when the value is that of the row before
+ *     size of what evidence_ref has in common with that of the row before, size and bytes of the rest
+ *     unless it is that of the row before: size and bytes of the value as JSON
+ *   size: number of hashes, each, newest first: f64 ts, 16 bytes of the SHA-256 of the value's key */
 #pragma once
 
 #include "mergers.h"
@@ -19,6 +25,6 @@ void series_offer_hashes(Arena *arena, AttributionSeries *series, const Attribut
  * of @series. */
 void series_pack(AttributionSeries *series, Buf *out);
 
-/* *ret borrows from @packed and @arena; n is left to the caller. -EBADMSG when the bytes are no such form: the series
- * has to be read anew. */
+/* *ret borrows from @packed and @arena; n is left to the caller. -EBADMSG when the bytes are no such form, or that of
+ * another release: the series has to be read anew. */
 int series_unpack(Arena *arena, Str packed, AttributionSeries *ret) must_check;
