@@ -221,43 +221,82 @@ static KeyOrder *key_order(const SeriesKey *keys, size_t n)
     return order;
 }
 
-int series_write(Repo *repo, const SeriesKey *keys, const SeriesState *states, size_t n)
-{
-    static const Statement write = {
-        .name = "series_write",
-        .shape = SHAPE_NONE,
-        .sql = "INSERT INTO attribution_state AS s (identity_uuid, primitive, state, current_value, confidence,"
-               " observation_count, last_change_ts, last_observation_ts, series)"
-               " SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::jsonb[], $5::float8[], $6::int[],"
-               "  $7::float8[], $8::float8[], $9::bytea[])"
-               " ON CONFLICT (identity_uuid, primitive) DO UPDATE SET state = EXCLUDED.state,"
-               "  current_value = EXCLUDED.current_value, confidence = EXCLUDED.confidence,"
-               "  observation_count = EXCLUDED.observation_count, last_change_ts = EXCLUDED.last_change_ts,"
-               "  last_observation_ts = EXCLUDED.last_observation_ts, series = EXCLUDED.series,"
-               "  updated_at = decnet_now()"};
-    cleanup(args_free) Args args = {0};
+/* Rows side by side, put down nowhere in between (upsert.h). */
+#define WRITTEN_ROWS                                                                                                   \
+    "SELECT unnest($1::uuid[]) AS identity_uuid, unnest($2::text[]) AS primitive, unnest($3::text[]) AS state,"        \
+    " unnest($4::jsonb[]) AS current_value, unnest($5::float8[]) AS confidence, unnest($6::int[]) AS"                  \
+    " observation_count, unnest($7::float8[]) AS last_change_ts, unnest($8::float8[]) AS last_observation_ts,"         \
+    " unnest($9::bytea[]) AS series"
+#define WRITTEN_FROM(row)                                                                                              \
+    "state = " row ".state, current_value = " row ".current_value, confidence = " row ".confidence,"                   \
+    " observation_count = " row ".observation_count, last_change_ts = " row ".last_change_ts,"                         \
+    " last_observation_ts = " row ".last_observation_ts, series = " row ".series, updated_at = decnet_now()"
 
-    if (n == 0)
-        return 0;
-    cleanup(freep) KeyOrder *order = key_order(keys, n);
+static int write_states(Repo *repo, const Statement *s, const KeyOrder *order, size_t n, const SeriesState *states)
+{
+    cleanup(args_free) Args args = {0};
     ArgArray *identity = arg_array(&args, PG_UUID), *primitive = arg_array(&args, PG_TEXT),
              *state = arg_array(&args, PG_TEXT), *value = arg_array(&args, PG_JSONB),
              *confidence = arg_array(&args, PG_FLOAT8), *count = arg_array(&args, PG_INT4),
              *change = arg_array(&args, PG_FLOAT8), *last = arg_array(&args, PG_FLOAT8),
              *series = arg_array(&args, PG_BYTEA);
+    int64_t written = 0;
+
     for (size_t i = 0; i < n; i++) {
-        const SeriesState *s = &states[order[i].index];
+        const SeriesState *w = &states[order[i].index];
         array_uuid(identity, &order[i].key->identity);
         array_str(primitive, order[i].key->primitive);
-        array_str(state, s->state);
-        array_json(value, s->current_value);
-        array_float8(confidence, s->confidence);
-        array_int4(count, (int32_t)MIN(s->observation_count, INT32_MAX));
-        array_float8(change, s->last_change_ts);
-        array_float8(last, s->last_observation_ts);
-        array_bytes(series, s->series);
+        array_str(state, w->state);
+        array_json(value, w->current_value);
+        array_float8(confidence, w->confidence);
+        array_int4(count, (int32_t)MIN(w->observation_count, INT32_MAX));
+        array_float8(change, w->last_change_ts);
+        array_float8(last, w->last_observation_ts);
+        array_bytes(series, w->series);
     }
-    return repo_run(repo, &write, &args, NULL);
+    int r = repo_run(repo, s, &args, &written);
+    if (r == 0 && written != (int64_t)n)
+        return repo_fail(repo, REPO_E_RETRY, s->name, "a state was removed while it was being written");
+    return r;
+}
+
+/* Moves the keys whose states are stored already to the front, and keeps the order among each. Returns how many. */
+static size_t part(KeyOrder *order, size_t n, const SeriesState *states)
+{
+    cleanup(freep) KeyOrder *behind = calloc(n + 1, sizeof(*behind));
+    size_t n_stored = 0, n_behind = 0;
+
+    if (!behind)
+        abort();
+    for (size_t i = 0; i < n; i++)
+        if (states[order[i].index].exists)
+            order[n_stored++] = order[i];
+        else
+            behind[n_behind++] = order[i];
+    memcpy(order + n_stored, behind, n_behind * sizeof(*behind));
+    return n_stored;
+}
+
+int series_write(Repo *repo, const SeriesKey *keys, const SeriesState *states, size_t n)
+{
+    static const Statement update = {
+        .name = "series_update",
+        .shape = SHAPE_NONE,
+        .sql = "UPDATE attribution_state s SET " WRITTEN_FROM(
+            "w") " FROM (" WRITTEN_ROWS ") w WHERE s.identity_uuid = w.identity_uuid AND s.primitive = w.primitive"};
+    static const Statement insert = {
+        .name = "series_insert",
+        .shape = SHAPE_NONE,
+        .sql = "INSERT INTO attribution_state (identity_uuid, primitive, state,"
+               " current_value, confidence, observation_count, last_change_ts,"
+               " last_observation_ts, series) " WRITTEN_ROWS
+               " ON CONFLICT (identity_uuid, primitive) DO UPDATE SET " WRITTEN_FROM("EXCLUDED")};
+    if (n == 0)
+        return 0;
+    cleanup(freep) KeyOrder *order = key_order(keys, n);
+    size_t n_stored = part(order, n, states);
+    int r = n_stored ? write_states(repo, &update, order, n_stored, states) : 0;
+    return r || n_stored == n ? r : write_states(repo, &insert, order + n_stored, n - n_stored, states);
 }
 
 int series_remove(Repo *repo, const SeriesKey *keys, size_t n)
@@ -472,79 +511,82 @@ static Str *take_texts(Arena *arena, const PGresult *r, int row, int col, size_t
     return texts;
 }
 
-static int read_announced(Repo *repo, Arena *arena, SeriesSuspect *suspects, size_t n)
+static void take_suspect(Arena *arena, const PGresult *r, int row, SeriesSuspect *s)
 {
-    static const Statement read = {
-        .name = "series_announced",
-        .shape = SHAPE_ROWS,
-        .sql = "SELECT k.n, to_jsonb(m.primitives) FROM unnest($1::uuid[]) WITH ORDINALITY AS k (identity_uuid, n)"
-               " JOIN multi_actor_announced m ON m.identity_uuid = k.identity_uuid"};
-    cleanup(args_free) Args args = {0};
-    cleanup(pgresult_freep) PGresult *result = NULL;
-
-    bind_uuids(&args, &suspects[0].identity, n, sizeof(suspects[0]));
-    int r = repo_exec(repo, &read, &args, &result);
-    for (int i = 0; r == 0 && i < PQntuples(result); i++) {
-        SeriesSuspect *s = &suspects[res_int(result, i, 0) - 1];
-        s->primitives = take_texts(arena, result, i, 1, &s->n_primitives);
+    if (!s->keys) {
+        s->keys = arena_calloc(arena, (size_t)res_int(r, row, 3) + 1, sizeof(*s->keys));
+        s->states = arena_calloc(arena, (size_t)res_int(r, row, 3) + 1, sizeof(*s->states));
+        if (!res_null(r, row, 2))
+            s->primitives = take_texts(arena, r, row, 2, &s->n_primitives);
     }
-    return r;
+    if (res_null(r, row, 4))
+        return;
+    s->keys[s->n_keys] = (SeriesKey){s->identity, str_dup(arena, res_str(r, row, 4))};
+    s->states[s->n_keys++] = take_state(arena, r, row, 5);
 }
 
-static int read_multi_actor(Repo *repo, Arena *arena, SeriesSuspect *suspects, size_t n)
+int series_suspects(Repo *repo, Arena *arena, SeriesSuspect *suspects, size_t n, int64_t *ret_now_us)
 {
     static const Statement read = {
-        .name = "series_multi_actor",
+        .name = "series_suspects",
         .shape = SHAPE_ROWS,
-        .sql = "SELECT k.n, count(*) OVER (PARTITION BY k.n), s.primitive, " STATE_COLUMNS
-               " FROM unnest($1::uuid[]) WITH ORDINALITY AS k (identity_uuid, n) JOIN attribution_state s"
-               "  ON s.identity_uuid = k.identity_uuid AND s.state = 'multi_actor'"
+        .sql = "SELECT k.n, decnet_now(), to_jsonb(m.primitives), count(s.primitive) OVER (PARTITION BY k.n),"
+               "  s.primitive, " STATE_COLUMNS " FROM unnest($1::uuid[]) WITH ORDINALITY AS k (identity_uuid, n)"
+               " LEFT JOIN multi_actor_announced m ON m.identity_uuid = k.identity_uuid"
+               " LEFT JOIN attribution_state s ON s.identity_uuid = k.identity_uuid AND s.state = 'multi_actor'"
                " ORDER BY k.n, s.primitive COLLATE \"C\""};
     cleanup(args_free) Args args = {0};
     cleanup(pgresult_freep) PGresult *result = NULL;
 
+    if (n == 0)
+        return 0;
     bind_uuids(&args, &suspects[0].identity, n, sizeof(suspects[0]));
     int r = repo_exec(repo, &read, &args, &result);
     for (int i = 0; r == 0 && i < PQntuples(result); i++) {
-        SeriesSuspect *s = &suspects[res_int(result, i, 0) - 1];
-        if (s->n_keys == 0) {
-            s->keys = arena_calloc(arena, (size_t)res_int(result, i, 1), sizeof(*s->keys));
-            s->states = arena_calloc(arena, (size_t)res_int(result, i, 1), sizeof(*s->states));
-        }
-        s->keys[s->n_keys] = (SeriesKey){s->identity, str_dup(arena, res_str(result, i, 2))};
-        s->states[s->n_keys++] = take_state(arena, result, i, 3);
+        *ret_now_us = res_time(result, i, 1);
+        take_suspect(arena, result, i, &suspects[res_int(result, i, 0) - 1]);
     }
     return r;
 }
 
-int series_suspects(Repo *repo, Arena *arena, SeriesSuspect *suspects, size_t n)
+static int remember(Repo *repo, const SeriesAnnounced *said, size_t n)
 {
-    if (n == 0)
-        return 0;
-    int r = read_announced(repo, arena, suspects, n);
-    return r ? r : read_multi_actor(repo, arena, suspects, n);
-}
-
-int series_announced(Repo *repo, const Uuid *identity, const Str *primitives, size_t n)
-{
-    static const Statement remember = {
+    static const Statement s = {
         .name = "series_remember",
         .shape = SHAPE_NONE,
-        .sql =
-            "INSERT INTO multi_actor_announced (identity_uuid, primitives) VALUES ($1, $2) ON CONFLICT (identity_uuid)"
-            " DO UPDATE SET primitives = EXCLUDED.primitives, announced_at = decnet_now()"};
-    static const Statement forget = {.name = "series_forget",
-                                     .shape = SHAPE_NONE,
-                                     .sql = "DELETE FROM multi_actor_announced WHERE identity_uuid = $1"};
+        .sql = "INSERT INTO multi_actor_announced (identity_uuid, primitives)"
+               " SELECT i.identity_uuid, array_agg(i.primitive ORDER BY i.n) FROM unnest($1::uuid[], $2::text[])"
+               "  WITH ORDINALITY AS i (identity_uuid, primitive, n) GROUP BY 1 ORDER BY 1 ON CONFLICT (identity_uuid)"
+               " DO UPDATE SET primitives = EXCLUDED.primitives, announced_at = decnet_now()"};
     cleanup(args_free) Args args = {0};
+    ArgArray *identity = arg_array(&args, PG_UUID), *primitive = arg_array(&args, PG_TEXT);
 
-    arg_uuid(&args, identity);
-    if (n == 0)
-        return repo_run(repo, &forget, &args, NULL);
-    ArgArray *names = arg_array(&args, PG_TEXT);
     for (size_t i = 0; i < n; i++)
-        array_str(names, primitives[i]);
-    return repo_run(repo, &remember, &args, NULL);
+        for (size_t k = 0; k < said[i].n_primitives; k++) {
+            array_uuid(identity, &said[i].identity);
+            array_str(primitive, said[i].primitives[k]);
+        }
+    return identity->n ? repo_run(repo, &s, &args, NULL) : 0;
+}
+
+static int forget(Repo *repo, const SeriesAnnounced *said, size_t n)
+{
+    static const Statement s = {.name = "series_forget",
+                                .shape = SHAPE_NONE,
+                                .sql = "DELETE FROM multi_actor_announced WHERE identity_uuid = ANY ($1::uuid[])"};
+    cleanup(args_free) Args args = {0};
+    ArgArray *identity = arg_array(&args, PG_UUID);
+
+    for (size_t i = 0; i < n; i++)
+        if (said[i].n_primitives == 0)
+            array_uuid(identity, &said[i].identity);
+    return identity->n ? repo_run(repo, &s, &args, NULL) : 0;
+}
+
+int series_announced(Repo *repo, const SeriesAnnounced *said, size_t n)
+{
+    int r = remember(repo, said, n);
+    return r ? r : forget(repo, said, n);
 }
 
 int series_event_numbers(Repo *repo, int64_t n, int64_t *ret_numbers)

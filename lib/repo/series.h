@@ -41,7 +41,8 @@ typedef struct SeriesState {
 
 /* One state for each key, text in @arena. */
 int series_states(Repo *repo, Arena *arena, const SeriesKey *keys, size_t n, SeriesState *ret) must_check;
-/* Insert or overwrite; distinct keys in any order. REPO_E_FK when an identity is gone. */
+/* Insert or overwrite; distinct keys in any order. @exists says that series_states() found a row, and that the identity
+ * has been locked since: updating it costs less than asking anew. REPO_E_FK when an identity is gone. */
 int series_write(Repo *repo, const SeriesKey *keys, const SeriesState *states, size_t n) must_check;
 int series_remove(Repo *repo, const SeriesKey *keys, size_t n) must_check;
 
@@ -101,9 +102,16 @@ typedef struct SeriesSuspect {
     SeriesState *states;
     size_t n_keys;
 } SeriesSuspect;
-/* What was announced for @identities (in their fields) and what would be now. */
-int series_suspects(Repo *repo, Arena *arena, SeriesSuspect *suspects, size_t n) must_check;
-int series_announced(Repo *repo, const Uuid *identity, const Str *primitives, size_t n) must_check; /* n 0: forget */
+/* What was announced for each of them, what would be now, and what time it is. */
+int series_suspects(Repo *repo, Arena *arena, SeriesSuspect *suspects, size_t n, int64_t *ret_now_us) must_check;
+
+typedef struct SeriesAnnounced {
+    Uuid identity;
+    const Str *primitives;
+    size_t n_primitives; /* 0: forget what was announced */
+} SeriesAnnounced;
+/* Distinct identities. */
+int series_announced(Repo *repo, const SeriesAnnounced *said, size_t n) must_check;
 
 /* The next @n numbers in the order of all events of identities. */
 int series_event_numbers(Repo *repo, int64_t n, int64_t *ret_numbers) must_check;

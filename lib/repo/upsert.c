@@ -51,7 +51,7 @@ static bool copy_next(void *arg, Buf *out)
 static int copy(Repo *repo, const Upsert *u, void *const *rows, size_t *n)
 {
     Copying copying = {.u = u, .rows = rows, .n = *n};
-    bool stored;
+    bool stored = false;
 
     int r = repo_copy(repo, &u->copy, copy_next, &copying, &stored);
     *n = stored ? 0 : *n;

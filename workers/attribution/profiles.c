@@ -198,6 +198,7 @@ static void judge(Profiles *p, size_t i)
     else if (profile->transition.action == ATTRIBUTION_NOTHING && !str_eq(end, profile->stored.series))
         profile->transition.action = ATTRIBUTION_WRITE;
     profile->wanted = (SeriesState){
+        .exists = profile->stored.exists,
         .state = str_from(attribution_state_name(row->state)),
         .current_value = row->current_value.json,
         .confidence = row->confidence,
@@ -346,8 +347,9 @@ static int correlate(Profiles *p)
 
     if (n == 0)
         return 0;
-    int r = series_suspects(p->repo, p->arena, suspects, n);
-    r = r ? r : repo_now(p->repo, &now_us);
+    SeriesAnnounced *news = arena_calloc(p->arena, n, sizeof(*news));
+    size_t n_news = 0;
+    int r = series_suspects(p->repo, p->arena, suspects, n, &now_us);
     for (size_t i = 0; r == 0 && i < n; i++) {
         SeriesSuspect *s = &suspects[i];
         MultiActorSuspicion said = {0};
@@ -356,9 +358,9 @@ static int correlate(Profiles *p)
         if (action == MULTI_ACTOR_ANNOUNCE)
             suspect(p, s, &said, now_us);
         if (action != MULTI_ACTOR_NOTHING)
-            r = series_announced(p->repo, &s->identity, said.primitives, said.n_primitives);
+            news[n_news++] = (SeriesAnnounced){s->identity, said.primitives, said.n_primitives};
     }
-    return r;
+    return r ? r : series_announced(p->repo, news, n_news);
 }
 
 /* Announcements are written while PostgreSQL stores what they say. */
