@@ -67,8 +67,8 @@ list_commands() {
   decnetctl …                     the operator's tool, against what --keep left running, if anything
   stop                            end what --keep left running and remove it
   kafka start|stop|status         a private Apache Kafka (one node) for trying and testing
-  test [--quick] [--no-kafka]     build and run every test (--quick: without clang, kill tests and coverage;
-                                  --no-kafka: without those that need Apache Kafka)
+  test [--quick] [--no-kafka]     build and run every test (--quick: without clang, kill tests, ThreadSanitizer
+                                  and coverage; --no-kafka: without those that need Apache Kafka)
   test --large | --with-large     the plans of all methods on a million logs, alone or after every other test
   vectors FILE…                   check golden vectors of tags, rules and attribution
   compare A B                     compare the derived tables of two databases (libpq connection strings)

@@ -15,7 +15,7 @@ run_test() {
     done
     environment_forget
     test_open "$kafka" "$large"
-    [ -n "$kafka" ] || [ -z "$rest" ] || TEST_LEFT_OUT+=("what needs Apache Kafka: suite kafka (--no-kafka)")
+    [ -n "$kafka" ] || [ -z "$rest" ] || TEST_LEFT_OUT+=("what needs Apache Kafka: suites kafka and threads (--no-kafka)")
     if test_build asan; then
         [ -z "$rest" ] || test_most "$kafka" "$quick"
         [ -z "$large" ] || test_suite asan large fast
@@ -33,7 +33,7 @@ test_most() { # KAFKA-or-empty QUICK-or-empty
     test_suite asan unit
     test_suite asan fuzz-replay
     test_suite asan live fast
-    [ -z "$1" ] || test_kafka asan
+    [ -z "$1" ] || test_kafka asan "$2"
     [ -n "$2" ] || test_suite asan chaos durable
 }
 
@@ -64,10 +64,10 @@ test_failed() { # NAME
     printf '%s\n' "$1" >>"$PRIVATE/results/failed"
 }
 
-test_build() { # KIND
+test_build() { # KIND [TARGET...]
     local started
     started=$(now_us)
-    if ! build "$1"; then
+    if ! build "$@"; then
         test_failed "build $1"
         return 1
     fi
@@ -76,14 +76,15 @@ test_build() { # KIND
 
 # One suite of one build; its results are added to the totals. Sanitizers write reports that no test framework sees.
 test_suite() { # KIND SUITE [fast|durable: it needs PostgreSQL]
-    local kind=$1 suite=$2 started log status=0
+    local kind=$1 suite=$2 started log status=0 under=()
     started=$(now_us)
+    [ "$kind" != tsan ] || mapfile -t under < <(threads_under)
     [ $# -lt 3 ] || test_server "$3"
     log=$BUILD/$kind/meson-logs/$suite
     rm -f -- "$log.json" "$log.junit.xml" "$log.txt"
     say "== $suite, $kind"
-    test_sanitized "$kind-$suite" attend meson test -C "$BUILD/$kind" --no-rebuild --suite "decnet-workers:$suite" \
-        --logbase "$suite" --print-errorlogs || status=$?
+    test_sanitized "$kind-$suite" attend "${under[@]}" meson test -C "$BUILD/$kind" --no-rebuild \
+        --suite "decnet-workers:$suite" --logbase "$suite" --print-errorlogs || status=$?
     if [ -f "$log.json" ]; then
         cp -- "$log.json" "$PRIVATE/results/$kind-$suite.json"
         cp -- "$log.junit.xml" "$PRIVATE/results/$kind-$suite.xml"
@@ -94,8 +95,8 @@ test_suite() { # KIND SUITE [fast|durable: it needs PostgreSQL]
     test_time "$suite, $kind" "$started"
 }
 
-# What needs an Apache Kafka: on one of its own, fresh for this suite.
-test_kafka() { # KIND
+# What needs an Apache Kafka: on one of its own, fresh for these suites.
+test_kafka() { # KIND QUICK-or-empty
     local started folder
     started=$(now_us)
     private_make
@@ -105,13 +106,46 @@ test_kafka() { # KIND
     PRIVATE=$TEST_FOLDER
     test_time "start of Kafka" "$started"
     test_suite "$1" kafka fast
+    if [ -z "$2" ]; then
+        test_threads
+    else
+        TEST_LEFT_OUT+=("what ThreadSanitizer sees: suite threads (--quick)")
+    fi
     kafka_stop "$folder"
+}
+
+# Races with the threads of librdkafka, the only ones there are: a part of the tests of groups, by programs built with
+# ThreadSanitizer, beside the others on the same Kafka.
+test_threads() {
+    test_build tsan threads_programs || return 0
+    if threads_start; then
+        test_suite tsan threads fast
+    else
+        TEST_LEFT_OUT+=("what ThreadSanitizer sees: suite threads (it dies of this kernel's vm.mmap_rnd_bits; 28 would do)")
+    fi
+}
+
+# gcc 12's ThreadSanitizer dies at its start when the kernel puts something where it does not expect it, by chance.
+threads_under() { # the command that keeps the kernel from it, a word a line; nothing where it is forbidden (containers)
+    ! setarch -R true 2>/dev/null || printf '%s\n' setarch -R
+}
+
+threads_start() { # as often as it takes to be sure; whatever else is wrong is for the tests to find
+    local under=() said i
+    mapfile -t under < <(threads_under)
+    for i in {1..10}; do
+        said=$("${under[@]}" "$BUILD/tsan/$(program_target decnet-ttp)" --version 2>&1) || :
+        case $said in
+        *'unexpected memory mapping'*) return 1 ;;
+        esac
+    done
 }
 
 test_sanitized() { # NAME COMMAND...
     local log="log_path=\"$PRIVATE/san/$1\""
     shift
-    ASAN_OPTIONS=$log UBSAN_OPTIONS=$log:print_stacktrace=1 LSAN_OPTIONS=$log "$@"
+    ASAN_OPTIONS=$log UBSAN_OPTIONS=$log:print_stacktrace=1 LSAN_OPTIONS=$log \
+        TSAN_OPTIONS=$log:suppressions="\"$TOP/tests/kafka/threads.supp\"" "$@"
 }
 
 test_reports() { # NAME LOG: every report is a failure, whatever the test that caused it said
@@ -120,7 +154,8 @@ test_reports() { # NAME LOG: every report is a failure, whatever the test that c
         if [ -f "$report" ]; then
             say "-- sanitizer report of $1:"
             head -n 60 -- "$report" >&2
-            test_failed "$1: sanitizer report $(grep -m 1 -o 'ERROR: .*\|runtime error: .*' "$report" | cut -c 1-120)"
+            line=$(grep -m 1 -o 'ERROR: .*\|SUMMARY: Thread.*\|runtime error: .*' "$report" | cut -c 1-120) || :
+            test_failed "$1: sanitizer report $line"
         fi
     done
     # gcc's libubsan beside libasan ignores log_path: its lines stand in the logs of meson and of the programs.

@@ -1,6 +1,7 @@
 """What the end-to-end and chaos tests share: a database of their own, an embedded broker, our programs under the roles
 that operators give them, what they printed, and TAP. Needs the environment that meson sets: DECNET_TEST_PG (conninfo of
-a superuser), DECNET_TEST_TMP (scratch folder), DECNET_*_PROGRAM and DECNET_SOURCE_ROOT."""
+a superuser), DECNET_TEST_TMP (scratch folder), DECNET_*_PROGRAM and DECNET_SOURCE_ROOT; DECNET_TEST_PRELOAD names a library
+that our programs need before all others. Names of cases on the command line choose among those of a file."""
 import ctypes
 import json
 import os
@@ -20,7 +21,8 @@ TTP_TOPICS = ("ttp.tagged", "ttp.rule.fired")
 ATTRIBUTION_TOPICS = ("attacker.observation", "attribution.profile.state_changed",
                       "attribution.profile.multi_actor_suspected", "identity.formed")
 WAIT_S = 60
-SANITIZER = re.compile(r"runtime error: .*|ERROR: (Address|Leak|Undefined)\w*Sanitizer.*")
+SANITIZER = re.compile(r"runtime error: .*|(ERROR|WARNING): (Address|Leak|Undefined|Thread)\w*Sanitizer.*")
+PRELOAD = {"LD_PRELOAD": os.environ["DECNET_TEST_PRELOAD"]} if os.environ.get("DECNET_TEST_PRELOAD") else {}
 libc = ctypes.CDLL(None)
 
 
@@ -208,7 +210,7 @@ class Lab:
         return f"{self.server} dbname={self.database} user={role}"
 
     def env(self, role="postgres", **more):
-        return self.clean | {
+        return self.clean | PRELOAD | {
             "DECNET_CONFIG": "/dev/null", "DECNET_DATABASE": self.conninfo(role),
             "DECNET_KAFKA_BOOTSTRAP_SERVERS": self.address or "127.0.0.1:1",
             "DECNET_RULES_PATH": str(ROOT / "workers/ttp/rules"),
@@ -354,6 +356,9 @@ def event_ids(events):
 
 def run_cases(cases):
     """Print TAP for functions without arguments; their names say what is true when they pass."""
+    if wanted := sys.argv[1:]:
+        expect(set(wanted) <= {case.__name__ for case in cases}, "no such case:", *wanted)
+        cases = [case for case in cases if case.__name__ in wanted]
     print(f"1..{len(cases)}", flush=True)
     failed = 0
     for number, case in enumerate(cases, 1):
