@@ -173,6 +173,18 @@ void arg_ids(Args *args, const int64_t *ids, size_t n)
         array_int8(a, ids[i]);
 }
 
+static const Uuid *uuid_at(const Uuid *first, size_t stride_bytes, size_t i)
+{
+    return (const Uuid *)(const void *)((const char *)first + i * stride_bytes);
+}
+
+void arg_uuids(Args *args, const Uuid *first, size_t stride_bytes, size_t n)
+{
+    ArgArray *a = arg_array(args, PG_UUID);
+    for (size_t i = 0; i < n; i++)
+        array_uuid(a, uuid_at(first, stride_bytes, i));
+}
+
 static void array_finish(ArgArray *a)
 {
     uint32_t header[] = {a->n > 0, a->n_null > 0, a->elem, (uint32_t)a->n, 1};
@@ -482,7 +494,7 @@ UuidOrder *uuid_order(const Uuid *first, size_t stride_bytes, size_t n)
     if (!order)
         abort();
     for (size_t i = 0; i < n; i++)
-        order[i] = (UuidOrder){(const Uuid *)((const char *)first + i * stride_bytes), i};
+        order[i] = (UuidOrder){uuid_at(first, stride_bytes, i), i};
     qsort(order, n, sizeof(*order), by_uuid);
     return order;
 }

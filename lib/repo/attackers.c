@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "pg.h"
+#include "overwrite.h"
 
 Uuid attacker_uuid(const char *ip)
 {
@@ -172,36 +172,22 @@ int attackers_extend(Repo *repo, const AttackerExtras *extras, size_t n)
 
 static int by_ip(const void *a, const void *b)
 {
-    const AttackerRow *x = *(const AttackerRow *const *)a, *y = *(const AttackerRow *const *)b;
-    int c = str_cmp(x->ip, y->ip);
-    return c ? c : (x > y) - (x < y);
+    return str_cmp(((const AttackerRow *)a)->ip, ((const AttackerRow *)b)->ip);
 }
 
-/* Sorts by key and makes one row of equal ones; @place[i] tells where row i went. */
-static size_t fold_attackers(Arena *scratch, const AttackerRow *rows, size_t n, AttackerRow *folded, size_t *place)
+static void merge_times(void *row, const void *before)
 {
-    const AttackerRow **order = arena_calloc(scratch, n, sizeof(*order));
-    size_t n_folded = 0;
+    AttackerRow *a = row;
+    const AttackerRow *b = before;
 
-    for (size_t i = 0; i < n; i++)
-        order[i] = &rows[i];
-    qsort(order, n, sizeof(*order), by_ip);
-    for (size_t i = 0; i < n; i++) {
-        AttackerRow row = *order[i], *before = n_folded ? &folded[n_folded - 1] : NULL;
-        if (before && str_eq(before->ip, row.ip)) {
-            row.first_seen = MIN(row.first_seen, before->first_seen);
-            row.last_seen = MAX(row.last_seen, before->last_seen);
-            *before = row;
-        } else {
-            folded[n_folded++] = row;
-        }
-        place[order[i] - rows] = n_folded - 1;
-    }
-    return n_folded;
+    a->first_seen = MIN(a->first_seen, b->first_seen);
+    a->last_seen = MAX(a->last_seen, b->last_seen);
 }
 
-static void bind_attackers(Args *args, const AttackerRow *rows, size_t n, uint64_t given)
+static void bind(Args *args, const void *attackers, size_t n, uint64_t given)
 {
+    const AttackerRow *rows = attackers;
+
     arg_int8(args, (int64_t)given);
     ArgArray *uuid = arg_array(args, PG_UUID), *ip = arg_array(args, PG_TEXT), *first = arg_array(args, PG_TIMESTAMPTZ),
              *last = arg_array(args, PG_TIMESTAMPTZ);
@@ -217,27 +203,14 @@ static void bind_attackers(Args *args, const AttackerRow *rows, size_t n, uint64
     ATTACKER_COLUMNS(ROW_BIND)
 }
 
-/* The ids of rows that were there and stayed as they were. */
-static int find_unchanged(Repo *repo, const AttackerRow *rows, const size_t *unchanged, size_t n, Uuid *ids)
+static void bind_ip(ArgArray *keys, const void *row)
 {
-    static const Statement find = {.name = "attackers_unchanged",
-                                   .shape = SHAPE_ROWS,
-                                   .sql = "SELECT i.n, a.uuid FROM unnest($1) WITH ORDINALITY AS i (ip, n)"
-                                          " JOIN attackers a ON a.ip = i.ip"};
-    cleanup(args_free) Args args = {0};
-    cleanup(pgresult_freep) PGresult *result = NULL;
+    array_str(keys, ((const AttackerRow *)row)->ip);
+}
 
-    if (n == 0)
-        return 0;
-    ArgArray *ip = arg_array(&args, PG_TEXT);
-    for (size_t i = 0; i < n; i++)
-        array_str(ip, rows[unchanged[i]].ip);
-    int r = repo_exec(repo, &find, &args, &result);
-    if (r == 0 && (size_t)PQntuples(result) != n)
-        return repo_fail(repo, REPO_E_RETRY, find.name, "an attacker was removed meanwhile");
-    for (int i = 0; r == 0 && i < PQntuples(result); i++)
-        ids[unchanged[res_int(result, i, 0) - 1]] = res_uuid(result, i, 1);
-    return r;
+static bool is_ip(const PGresult *r, int i, const void *row)
+{
+    return str_eq(res_str(r, i, 0), ((const AttackerRow *)row)->ip);
 }
 
 /* A stored row lends first_seen and last_seen to a call that does not give them, as NOT NULL is checked before the
@@ -252,48 +225,28 @@ static int find_unchanged(Repo *repo, const AttackerRow *rows, const size_t *unc
 #define KEPT ATTACKER_COLUMNS(ROW_KEEP)
 #define DIFFERS "EXCLUDED.last_seen > a.last_seen OR EXCLUDED.first_seen < a.first_seen" ATTACKER_COLUMNS(ROW_DIFFERS)
 
-/* Rows in key order; @ids gets the id of each. */
-static int upsert(Repo *repo, const AttackerRow *rows, size_t n, uint64_t given, size_t *unchanged, Uuid *ids)
-{
-    /* A row that says what is stored is not written. Those that are come back in the order of the arrays. */
-    static const Statement write = {.name = "attackers_upsert",
-                                    .shape = SHAPE_ROWS,
-                                    .sql = "INSERT INTO attackers AS a (uuid, " NAMES ") SELECT i.uuid, " VALUES
-                                           " FROM (SELECT " ARRAYS ") i ON CONFLICT (ip) DO UPDATE SET"
-                                           "  first_seen = LEAST(a.first_seen, EXCLUDED.first_seen),"
-                                           "  last_seen = GREATEST(a.last_seen, EXCLUDED.last_seen)" KEPT
-                                           " WHERE " DIFFERS " RETURNING ip, uuid"};
-    cleanup(args_free) Args args = {0};
-    cleanup(pgresult_freep) PGresult *result = NULL;
-    size_t n_unchanged = 0;
-    int at = 0;
-
-    bind_attackers(&args, rows, n, given);
-    int r = inserted(repo, repo_exec(repo, &write, &args, &result));
-    if (r != 0)
-        return r;
-    for (size_t i = 0; i < n; i++) {
-        bool written = at < PQntuples(result) && str_eq(res_str(result, at, 0), rows[i].ip);
-        if (written)
-            ids[i] = res_uuid(result, at++, 1);
-        else
-            unchanged[n_unchanged++] = i;
-    }
-    return find_unchanged(repo, rows, unchanged, n_unchanged, ids);
-}
-
 int attackers_upsert(Repo *repo, const AttackerRow *rows, size_t n, uint64_t given, Uuid *uuids)
 {
-    cleanup(arena_freep) Arena *scratch = NULL;
+    static const Overwrite overwrite = {
+        .row_bytes = sizeof(AttackerRow),
+        .compare = by_ip,
+        .merge = merge_times,
+        .bind = bind,
+        .key_type = PG_TEXT,
+        .bind_key = bind_ip,
+        .is_key = is_ip,
+        .write = {.name = "attackers_upsert",
+                  .shape = SHAPE_ROWS,
+                  .sql = "INSERT INTO attackers AS a (uuid, " NAMES ") SELECT i.uuid, " VALUES " FROM (SELECT " ARRAYS
+                         ") i ON CONFLICT (ip) DO UPDATE SET first_seen = LEAST(a.first_seen, EXCLUDED.first_seen),"
+                         "  last_seen = GREATEST(a.last_seen, EXCLUDED.last_seen)" KEPT " WHERE " DIFFERS
+                         " RETURNING ip, uuid"},
+        .find = {.name = "attackers_unchanged",
+                 .shape = SHAPE_ROWS,
+                 .sql = "SELECT i.n, a.uuid FROM unnest($1) WITH ORDINALITY AS i (ip, n)"
+                        " JOIN attackers a ON a.ip = i.ip"},
+        .vanished = "an attacker",
+    };
 
-    if (n == 0)
-        return 0;
-    scratch = arena_new();
-    AttackerRow *folded = arena_calloc(scratch, n, sizeof(*folded));
-    size_t *place = arena_calloc(scratch, n, sizeof(*place)), *unchanged = arena_calloc(scratch, n, sizeof(*unchanged));
-    Uuid *ids = arena_calloc(scratch, n, sizeof(*ids));
-    int r = upsert(repo, folded, fold_attackers(scratch, rows, n, folded, place), given, unchanged, ids);
-    for (size_t i = 0; r == 0 && i < n; i++)
-        uuids[i] = ids[place[i]];
-    return r;
+    return inserted(repo, overwrite_rows(repo, &overwrite, rows, n, given, uuids));
 }

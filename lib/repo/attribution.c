@@ -159,12 +159,10 @@ static int read_attackers(Repo *repo, StubIdentity *stubs, size_t n, Founder *fo
                " FROM unnest($1::uuid[]) WITH ORDINALITY AS i (attacker, n) JOIN attackers a ON a.uuid = i.attacker"};
     cleanup(args_free) Args args = {0};
     cleanup(pgresult_freep) PGresult *result = NULL;
-    ArgArray *attacker = arg_array(&args, PG_UUID);
 
-    for (size_t i = 0; i < n; i++) {
-        array_uuid(attacker, &stubs[i].attacker_uuid);
+    for (size_t i = 0; i < n; i++)
         stubs[i].exists = stubs[i].is_new = false;
-    }
+    arg_uuids(&args, n ? &stubs[0].attacker_uuid : NULL, sizeof(*stubs), n);
     int r = repo_exec(repo, &read, &args, &result);
     for (int i = 0; r == 0 && i < PQntuples(result); i++) {
         StubIdentity *s = &stubs[res_int(result, i, 0) - 1];

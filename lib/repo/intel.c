@@ -1,6 +1,6 @@
 #include "intel.h"
 
-#include "pg.h"
+#include "overwrite.h"
 
 static Tristate tristate(const PGresult *r, int row, int col)
 {
@@ -96,9 +96,7 @@ int intel_read(Repo *repo, Arena *arena, const Uuid *attackers, size_t n, IntelF
         ret_has_row[i] = false;
     if (n == 0)
         return 0;
-    ArgArray *uuids = arg_array(&args, PG_UUID);
-    for (size_t i = 0; i < n; i++)
-        array_uuid(uuids, &attackers[i]);
+    arg_uuids(&args, attackers, sizeof(*attackers), n);
     int r = repo_exec(repo, &read, &args, &result);
     for (int i = 0; r == 0 && i < PQntuples(result); i++) {
         size_t at = (size_t)res_int(result, i, 0) - 1;
@@ -110,30 +108,13 @@ int intel_read(Repo *repo, Arena *arena, const Uuid *attackers, size_t n, IntelF
 
 static int by_attacker(const void *a, const void *b)
 {
-    const IntelRow *x = *(const IntelRow *const *)a, *y = *(const IntelRow *const *)b;
-    int c = uuid_cmp(&x->attacker_uuid, &y->attacker_uuid);
-    return c ? c : (x > y) - (x < y);
+    return uuid_cmp(&((const IntelRow *)a)->attacker_uuid, &((const IntelRow *)b)->attacker_uuid);
 }
 
-/* Sorts by key and keeps the last of equal ones; @place[i] tells where row i went. */
-static size_t fold_intel(Arena *scratch, const IntelRow *rows, size_t n, IntelRow *folded, size_t *place)
+static void bind(Args *args, const void *intel, size_t n, uint64_t given)
 {
-    const IntelRow **order = arena_calloc(scratch, n, sizeof(*order));
-    size_t n_folded = 0;
+    const IntelRow *rows = intel;
 
-    for (size_t i = 0; i < n; i++)
-        order[i] = &rows[i];
-    qsort(order, n, sizeof(*order), by_attacker);
-    for (size_t i = 0; i < n; i++) {
-        bool repeats = n_folded && uuid_cmp(&folded[n_folded - 1].attacker_uuid, &order[i]->attacker_uuid) == 0;
-        folded[repeats ? n_folded - 1 : n_folded++] = *order[i];
-        place[order[i] - rows] = n_folded - 1;
-    }
-    return n_folded;
-}
-
-static void bind_intel(Args *args, const IntelRow *rows, size_t n, uint64_t given)
-{
     arg_int8(args, (int64_t)given);
     ArgArray *attacker = arg_array(args, PG_UUID), *ip = arg_array(args, PG_TEXT),
              *expires = arg_array(args, PG_TIMESTAMPTZ);
@@ -145,27 +126,15 @@ static void bind_intel(Args *args, const IntelRow *rows, size_t n, uint64_t give
     INTEL_COLUMNS(ROW_BIND)
 }
 
-/* The ids of rows that were there and stayed as they were. */
-static int find_unchanged(Repo *repo, const IntelRow *rows, const size_t *unchanged, size_t n, Uuid *ids)
+static void bind_attacker(ArgArray *keys, const void *row)
 {
-    static const Statement find = {.name = "intel_unchanged",
-                                   .shape = SHAPE_ROWS,
-                                   .sql = "SELECT i.n, a.uuid FROM unnest($1) WITH ORDINALITY AS i (attacker, n)"
-                                          " JOIN attacker_intel a ON a.attacker_uuid = i.attacker"};
-    cleanup(args_free) Args args = {0};
-    cleanup(pgresult_freep) PGresult *result = NULL;
+    array_uuid(keys, &((const IntelRow *)row)->attacker_uuid);
+}
 
-    if (n == 0)
-        return 0;
-    ArgArray *attacker = arg_array(&args, PG_UUID);
-    for (size_t i = 0; i < n; i++)
-        array_uuid(attacker, &rows[unchanged[i]].attacker_uuid);
-    int r = repo_exec(repo, &find, &args, &result);
-    if (r == 0 && (size_t)PQntuples(result) != n)
-        return repo_fail(repo, REPO_E_RETRY, find.name, "what is known of an attacker was removed meanwhile");
-    for (int i = 0; r == 0 && i < PQntuples(result); i++)
-        ids[unchanged[res_int(result, i, 0) - 1]] = res_uuid(result, i, 1);
-    return r;
+static bool is_attacker(const PGresult *r, int i, const void *row)
+{
+    Uuid attacker = res_uuid(r, i, 0);
+    return uuid_cmp(&attacker, &((const IntelRow *)row)->attacker_uuid) == 0;
 }
 
 #define NAMES "attacker_uuid, attacker_ip, expires_at" INTEL_COLUMNS(ROW_NAME)
@@ -176,47 +145,26 @@ static int find_unchanged(Repo *repo, const IntelRow *rows, const size_t *unchan
 #define DIFFERS                                                                                                        \
     "a.expires_at <> EXCLUDED.expires_at OR a.attacker_ip <> EXCLUDED.attacker_ip" INTEL_COLUMNS(ROW_DIFFERS)
 
-/* Rows in key order; @ids gets the id of each. */
-static int upsert(Repo *repo, const IntelRow *rows, size_t n, uint64_t given, size_t *unchanged, Uuid *ids)
-{
-    /* A row that says what is stored is not written. Those that are come back in the order of the arrays. */
-    static const Statement write = {.name = "intel_upsert",
-                                    .shape = SHAPE_ROWS,
-                                    .sql = "INSERT INTO attacker_intel AS a (" NAMES ") SELECT " VALUES
-                                           " FROM (SELECT " ARRAYS ") i ON CONFLICT (attacker_uuid) DO UPDATE SET"
-                                           "  attacker_ip = EXCLUDED.attacker_ip, expires_at = EXCLUDED.expires_at" KEPT
-                                           " WHERE " DIFFERS " RETURNING attacker_uuid, uuid"};
-    cleanup(args_free) Args args = {0};
-    cleanup(pgresult_freep) PGresult *result = NULL;
-    size_t n_unchanged = 0;
-    int at = 0;
-
-    bind_intel(&args, rows, n, given);
-    int r = repo_exec(repo, &write, &args, &result);
-    if (r != 0)
-        return r;
-    for (size_t i = 0; i < n; i++) {
-        Uuid attacker = at < PQntuples(result) ? res_uuid(result, at, 0) : (Uuid){{0}};
-        if (at < PQntuples(result) && uuid_cmp(&attacker, &rows[i].attacker_uuid) == 0)
-            ids[i] = res_uuid(result, at++, 1);
-        else
-            unchanged[n_unchanged++] = i;
-    }
-    return find_unchanged(repo, rows, unchanged, n_unchanged, ids);
-}
-
 int intel_upsert(Repo *repo, const IntelRow *rows, size_t n, uint64_t given, Uuid *uuids)
 {
-    cleanup(arena_freep) Arena *scratch = NULL;
+    static const Overwrite overwrite = {
+        .row_bytes = sizeof(IntelRow),
+        .compare = by_attacker,
+        .bind = bind,
+        .key_type = PG_UUID,
+        .bind_key = bind_attacker,
+        .is_key = is_attacker,
+        .write = {.name = "intel_upsert",
+                  .shape = SHAPE_ROWS,
+                  .sql = "INSERT INTO attacker_intel AS a (" NAMES ") SELECT " VALUES " FROM (SELECT " ARRAYS
+                         ") i ON CONFLICT (attacker_uuid) DO UPDATE SET attacker_ip = EXCLUDED.attacker_ip,"
+                         "  expires_at = EXCLUDED.expires_at" KEPT " WHERE " DIFFERS " RETURNING attacker_uuid, uuid"},
+        .find = {.name = "intel_unchanged",
+                 .shape = SHAPE_ROWS,
+                 .sql = "SELECT i.n, a.uuid FROM unnest($1) WITH ORDINALITY AS i (attacker, n)"
+                        " JOIN attacker_intel a ON a.attacker_uuid = i.attacker"},
+        .vanished = "what is known of an attacker",
+    };
 
-    if (n == 0)
-        return 0;
-    scratch = arena_new();
-    IntelRow *folded = arena_calloc(scratch, n, sizeof(*folded));
-    size_t *place = arena_calloc(scratch, n, sizeof(*place)), *unchanged = arena_calloc(scratch, n, sizeof(*unchanged));
-    Uuid *ids = arena_calloc(scratch, n, sizeof(*ids));
-    int r = upsert(repo, folded, fold_intel(scratch, rows, n, folded, place), given, unchanged, ids);
-    for (size_t i = 0; r == 0 && i < n; i++)
-        uuids[i] = ids[place[i]];
-    return r;
+    return overwrite_rows(repo, &overwrite, rows, n, given, uuids);
 }

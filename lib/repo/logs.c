@@ -25,9 +25,7 @@ int logs_lock_and_compare(Repo *repo, const Uuid *ids, size_t n, bool *is_new)
     int r = lock_log_order(repo);
     if (r != 0 || n == 0)
         return r;
-    ArgArray *array = arg_array(&args, PG_UUID);
-    for (size_t i = 0; i < n; i++)
-        array_uuid(array, &ids[i]);
+    arg_uuids(&args, ids, sizeof(*ids), n);
     r = repo_exec(repo, &compare, &args, &result);
     if (r == 0) {
         cleanup(freep) UuidOrder *order = uuid_order(ids, sizeof(*ids), n);

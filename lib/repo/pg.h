@@ -68,7 +68,9 @@ void arg_null(Args *args, unsigned type);
 /* A one-dimensional array parameter of element type @elem; valid until args_free(). */
 ArgArray *arg_array(Args *args, unsigned elem);
 void arg_ids(Args *args, const int64_t *ids, size_t n); /* bigint[] */
-void array_str(ArgArray *a, Str s);                     /* text[]; absent: NULL element */
+/* uuid[]: the n that stand @stride_bytes apart from @first. */
+void arg_uuids(Args *args, const Uuid *first, size_t stride_bytes, size_t n);
+void array_str(ArgArray *a, Str s); /* text[]; absent: NULL element */
 void array_uuid(ArgArray *a, const Uuid *u);
 void array_int8(ArgArray *a, int64_t v);
 void array_int4(ArgArray *a, int32_t v);

@@ -1,28 +1,22 @@
 #include "profile_listings.h"
 
-#include <string.h>
-
+#include "merged.h"
 #include "pg.h"
 
-static Str text_of(Arena *arena, const PGresult *r, int row, int col)
-{
-    return res_null(r, row, col) ? (Str){0} : str_dup(arena, res_str(r, row, col));
-}
+#define CHAIN_OF_ASKED                                                                                                 \
+    CHAIN("SELECT i.uuid, i.uuid, i.merged_into_uuid, 0 FROM asked"                                                    \
+          " JOIN attacker_identities i ON i.uuid = asked.identity")
 
 int profile_find(Repo *repo, Arena *arena, Str word, FoundProfile *ret)
 {
     static const Statement find = {
         .name = "profile_find",
         .shape = SHAPE_ROWS,
-        .sql = "WITH RECURSIVE asked AS MATERIALIZED (SELECT * FROM ("
+        .sql = "WITH asked AS MATERIALIZED (SELECT * FROM ("
                "  SELECT uuid AS identity, NULL AS ip, 1 AS rank FROM attacker_identities WHERE uuid = $1"
                "  UNION ALL SELECT identity_id, ip, 2 FROM attackers WHERE uuid = $1"
-               "  UNION ALL SELECT identity_id, ip, 3 FROM attackers WHERE ip = $2) a ORDER BY rank LIMIT 1),"
-               " chain (uuid, next, depth) AS (SELECT i.uuid, i.merged_into_uuid, 0 FROM asked"
-               "   JOIN attacker_identities i ON i.uuid = asked.identity"
-               "  UNION ALL SELECT i.uuid, i.merged_into_uuid, c.depth + 1 FROM chain c"
-               "   JOIN attacker_identities i ON i.uuid = c.next WHERE c.depth < 64)"
-               " SELECT identity, ip, (SELECT uuid FROM chain ORDER BY depth DESC LIMIT 1) FROM asked"};
+               "  UNION ALL SELECT identity_id, ip, 3 FROM attackers WHERE ip = $2) a ORDER BY rank LIMIT 1)"
+               " SELECT identity, ip, (SELECT uuid FROM (" CHAIN_OF_ASKED ") c) FROM asked"};
     cleanup(args_free) Args args = {0};
     cleanup(pgresult_freep) PGresult *result = NULL;
     char ip[IP_TEXT_BYTES];
@@ -35,7 +29,7 @@ int profile_find(Repo *repo, Arena *arena, Str word, FoundProfile *ret)
     if (r != 0 || PQntuples(result) == 0)
         return r;
     ret->kind = res_null(result, 0, 2) ? PROFILE_WITHOUT_IDENTITY : PROFILE_FOUND;
-    ret->address = text_of(arena, result, 0, 1);
+    ret->address = str_dup(arena, res_str(result, 0, 1));
     if (ret->kind == PROFILE_FOUND) {
         ret->asked = res_uuid(result, 0, 0);
         ret->identity = res_uuid(result, 0, 2);
@@ -45,12 +39,7 @@ int profile_find(Repo *repo, Arena *arena, Str word, FoundProfile *ret)
 
 /* --- what belongs to a profile --- */
 
-static void bind_identities(Args *args, const ListedProfile *profiles, size_t n)
-{
-    ArgArray *identity = arg_array(args, PG_UUID);
-    for (size_t i = 0; i < n; i++)
-        array_uuid(identity, &profiles[i].identity);
-}
+#define MEMBERS ATTACKERS_OF("k.identity_uuid", "a.ip, a.last_seen, a.uuid")
 
 static int read_attackers(Repo *repo, Arena *arena, ListedProfile *profiles, size_t n)
 {
@@ -58,15 +47,12 @@ static int read_attackers(Repo *repo, Arena *arena, ListedProfile *profiles, siz
         .name = "profile_attackers",
         .shape = SHAPE_ROWS,
         .sql = "SELECT k.n, m.ip, m.total FROM unnest($1::uuid[]) WITH ORDINALITY AS k (identity_uuid, n)"
-               " CROSS JOIN LATERAL (WITH RECURSIVE family (uuid) AS (SELECT k.identity_uuid UNION"
-               "   SELECT i.uuid FROM family f JOIN attacker_identities i ON i.merged_into_uuid = f.uuid)"
-               "  SELECT a.ip, a.last_seen, a.uuid, count(*) OVER () AS total FROM family f"
-               "  JOIN attackers a ON a.identity_id = f.uuid ORDER BY a.last_seen DESC, a.uuid LIMIT $2) m"
-               " ORDER BY k.n, m.last_seen DESC, m.uuid"};
+               " CROSS JOIN LATERAL (SELECT a.*, count(*) OVER () AS total FROM " MEMBERS " a"
+               "  ORDER BY a.last_seen DESC, a.uuid LIMIT $2) m ORDER BY k.n, m.last_seen DESC, m.uuid"};
     cleanup(args_free) Args args = {0};
     cleanup(pgresult_freep) PGresult *result = NULL;
 
-    bind_identities(&args, profiles, n);
+    arg_uuids(&args, &profiles[0].identity, sizeof(profiles[0]), n);
     arg_int8(&args, PROFILE_ADDRESSES);
     int r = repo_exec(repo, &read, &args, &result);
     if (r != 0)
@@ -76,7 +62,7 @@ static int read_attackers(Repo *repo, Arena *arena, ListedProfile *profiles, siz
         ListedProfile *p = &profiles[res_int(result, i, 0) - 1];
         if (p->n_addresses++ == 0)
             p->addresses = &texts[i];
-        texts[i] = text_of(arena, result, i, 1);
+        texts[i] = str_dup(arena, res_str(result, i, 1));
         p->n_attackers = res_int(result, i, 2);
     }
     return 0;
@@ -94,7 +80,7 @@ static int read_states(Repo *repo, Arena *arena, ListedProfile *profiles, size_t
     cleanup(args_free) Args args = {0};
     cleanup(pgresult_freep) PGresult *result = NULL;
 
-    bind_identities(&args, profiles, n);
+    arg_uuids(&args, &profiles[0].identity, sizeof(profiles[0]), n);
     arg_float8(&args, since_ts);
     int r = repo_exec(repo, &read, &args, &result);
     if (r != 0)
@@ -104,10 +90,10 @@ static int read_states(Repo *repo, Arena *arena, ListedProfile *profiles, size_t
         ListedProfile *p = &profiles[res_int(result, i, 0) - 1];
         if (p->n_states++ == 0)
             p->states = &states[i];
-        states[i] = (ListedState){.primitive = text_of(arena, result, i, 1),
+        states[i] = (ListedState){.primitive = str_dup(arena, res_str(result, i, 1)),
                                   .state = {.exists = true,
-                                            .state = text_of(arena, result, i, 2),
-                                            .current_value = text_of(arena, result, i, 3),
+                                            .state = str_dup(arena, res_str(result, i, 2)),
+                                            .current_value = str_dup(arena, res_str(result, i, 3)),
                                             .confidence = res_double(result, i, 4),
                                             .observation_count = res_int(result, i, 5),
                                             .last_change_ts = res_double(result, i, 6),
@@ -175,7 +161,7 @@ int profiles_changed(Repo *repo, Arena *arena, double since_ts, int64_t limit, L
 static void take_suspicion(Arena *arena, const PGresult *r, int row, ListedProfile *ret)
 {
     ret->announced_us = res_time(r, row, 2);
-    ret->announced = text_of(arena, r, row, 3);
+    ret->announced = str_dup(arena, res_str(r, row, 3));
 }
 
 int profiles_suspected(Repo *repo, Arena *arena, int64_t limit, ListedProfile **ret, size_t *ret_n, int64_t *ret_total)
@@ -221,7 +207,7 @@ int profile_state_counts(Repo *repo, Arena *arena, StateCount **ret, size_t *ret
     *ret_n = (size_t)PQntuples(result);
     *ret = arena_calloc(arena, *ret_n + 1, sizeof(**ret));
     for (int i = 0; i < (int)*ret_n; i++)
-        (*ret)[i] = (StateCount){text_of(arena, result, i, 0), res_int(result, i, 1)};
+        (*ret)[i] = (StateCount){str_dup(arena, res_str(result, i, 0)), res_int(result, i, 1)};
     return 0;
 }
 

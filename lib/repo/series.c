@@ -2,16 +2,10 @@
 
 #include <string.h>
 
+#include "merged.h"
 #include "pg.h"
 
 /* --- identities --- */
-
-/* From where a chain of merges begins ($1) to where it ends. A chain that does not end is a damaged one; it stops. */
-#define CHAIN(first)                                                                                                   \
-    "WITH RECURSIVE chain (start, uuid, next, depth) AS (" first " UNION ALL"                                          \
-    "  SELECT c.start, i.uuid, i.merged_into_uuid, c.depth + 1 FROM chain c"                                           \
-    "  JOIN attacker_identities i ON i.uuid = c.next WHERE c.depth < 64)"                                              \
-    " SELECT start, uuid FROM chain WHERE next IS NULL OR depth = 64"
 
 /* Two uuids side by side, sorted by the first. */
 typedef struct Link {
@@ -21,13 +15,6 @@ typedef struct Link {
 static int by_uuid(const void *a, const void *b)
 {
     return uuid_cmp(a, b);
-}
-
-static void bind_uuids(Args *args, const Uuid *uuids, size_t n, size_t stride_bytes)
-{
-    ArgArray *array = arg_array(args, PG_UUID);
-    for (size_t i = 0; i < n; i++)
-        array_uuid(array, (const Uuid *)(const void *)((const char *)uuids + i * stride_bytes));
 }
 
 static Link *take_links(const PGresult *result, size_t *ret_n)
@@ -47,7 +34,7 @@ static int follow(Repo *repo, const Statement *s, const Uuid *uuids, size_t n, L
     cleanup(args_free) Args args = {0};
     cleanup(pgresult_freep) PGresult *result = NULL;
 
-    bind_uuids(&args, uuids, n, sizeof(*uuids));
+    arg_uuids(&args, uuids, sizeof(*uuids), n);
     int r = repo_exec(repo, s, &args, &result);
     if (r == 0)
         *ret_links = take_links(result, ret_n);
@@ -63,7 +50,7 @@ static int lock_ends(Repo *repo, const Link *links, size_t n)
     cleanup(args_free) Args args = {0};
     cleanup(pgresult_freep) PGresult *result = NULL;
 
-    bind_uuids(&args, n ? &links[0].to : NULL, n, sizeof(*links));
+    arg_uuids(&args, n ? &links[0].to : NULL, sizeof(*links), n);
     return repo_exec(repo, &lock, &args, &result);
 }
 
@@ -174,7 +161,7 @@ static SeriesState take_state(Arena *arena, const PGresult *r, int row, int col)
                          .observation_count = res_int(r, row, col + 3),
                          .last_change_ts = res_double(r, row, col + 4),
                          .last_observation_ts = res_double(r, row, col + 5),
-                         .series = res_null(r, row, col + 6) ? (Str){0} : str_dup(arena, res_str(r, row, col + 6))};
+                         .series = str_dup(arena, res_str(r, row, col + 6))};
 }
 
 int series_states(Repo *repo, Arena *arena, const SeriesKey *keys, size_t n, SeriesState *ret)
@@ -317,10 +304,7 @@ int series_remove(Repo *repo, const SeriesKey *keys, size_t n)
 /* --- from the observations --- */
 
 /* Attackers whose identity leads to that of key k. */
-#define MEMBERS                                                                                                        \
-    "(WITH RECURSIVE family (uuid) AS (SELECT k.identity_uuid UNION"                                                   \
-    "  SELECT i.uuid FROM family f JOIN attacker_identities i ON i.merged_into_uuid = f.uuid)"                         \
-    " SELECT a.uuid FROM family f JOIN attackers a ON a.identity_id = f.uuid)"
+#define MEMBERS ATTACKERS_OF("k.identity_uuid", "a.uuid")
 #define KEYS "unnest($1::uuid[], $2::text[]) WITH ORDINALITY AS k (identity_uuid, primitive, n)"
 
 static int read_lengths(Repo *repo, const SeriesKey *keys, size_t n, SeriesHistory *ret)
@@ -430,7 +414,7 @@ int series_primitives(Repo *repo, Arena *arena, const Uuid *identities, size_t n
     cleanup(args_free) Args args = {0};
     cleanup(pgresult_freep) PGresult *result = NULL;
 
-    bind_uuids(&args, identities, n, sizeof(*identities));
+    arg_uuids(&args, identities, sizeof(*identities), n);
     int r = repo_exec(repo, &read, &args, &result);
     if (r != 0)
         return r;
@@ -452,7 +436,7 @@ int series_mark_identities(Repo *repo, const Uuid *identities, size_t n)
 
     if (n == 0)
         return 0;
-    bind_uuids(&args, identities, n, sizeof(*identities));
+    arg_uuids(&args, identities, sizeof(*identities), n);
     return repo_run(repo, &mark, &args, NULL);
 }
 
@@ -466,7 +450,7 @@ int series_mark_attackers(Repo *repo, const Uuid *attackers, const Str *primitiv
 
     if (n == 0)
         return 0;
-    bind_uuids(&args, attackers, n, sizeof(*attackers));
+    arg_uuids(&args, attackers, sizeof(*attackers), n);
     ArgArray *primitive = arg_array(&args, PG_TEXT);
     for (size_t i = 0; i < n; i++)
         array_str(primitive, primitives[i]);
@@ -540,7 +524,7 @@ int series_suspects(Repo *repo, Arena *arena, SeriesSuspect *suspects, size_t n,
 
     if (n == 0)
         return 0;
-    bind_uuids(&args, &suspects[0].identity, n, sizeof(suspects[0]));
+    arg_uuids(&args, &suspects[0].identity, sizeof(suspects[0]), n);
     int r = repo_exec(repo, &read, &args, &result);
     for (int i = 0; r == 0 && i < PQntuples(result); i++) {
         *ret_now_us = res_time(result, i, 1);

@@ -63,10 +63,8 @@ int sessions_read(Repo *repo, Arena *arena, const Uuid *sids, size_t n, StoredSe
                                    .shape = SHAPE_ROWS,
                                    .sql = "SELECT " SESSION_COLUMNS " FROM attacker_session WHERE sid = ANY ($1)"};
     cleanup(args_free) Args args = {0};
-    ArgArray *ids = arg_array(&args, PG_UUID);
 
-    for (size_t i = 0; i < n; i++)
-        array_uuid(ids, &sids[i]);
+    arg_uuids(&args, sids, sizeof(*sids), n);
     return read_sessions(repo, arena, &read, &args, ret_rows, ret_n);
 }
 

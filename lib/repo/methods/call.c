@@ -601,39 +601,38 @@ int method_run_filtered(MethodCall *call, int i, JsonWriter *w)
     return 0;
 }
 
-int method_run_dictionary(MethodCall *call, int i, const Column *columns, size_t n, const Statement *s, JsonWriter *w)
+typedef int DataWriter(const MethodCall *call, const char *where, json_object *data, const Column *columns, size_t n,
+                       JsonWriter *w);
+
+/* The dictionary of parameter @i as @write cleans it is $1; @key, a parameter too or -1, is $2. */
+static int run_with_data(MethodCall *call, int i, DataWriter *write, int key, const Column *columns, size_t n,
+                         const Statement *s, JsonWriter *w)
 {
     cleanup(buf_free) Buf clean = {0};
     cleanup(args_free) Args args = {0};
     cleanup(pgresult_freep) PGresult *result = NULL;
     JsonWriter inner = {.buf = &clean};
 
-    int r = data_write(call, call->method->params[i].name, call->values[i].json, columns, n, &inner);
+    int r = write(call, call->method->params[i].name, call->values[i].json, columns, n, &inner);
     if (r != 0)
         return r;
     arg_json(&args, buf_str(&clean));
+    if (key >= 0)
+        method_bind(call, key, &args);
     r = repo_exec(call->repo, s, &args, &result);
     if (r == 0)
         method_write_rows(call, result, w);
     return r;
 }
 
+int method_run_dictionary(MethodCall *call, int i, const Column *columns, size_t n, const Statement *s, JsonWriter *w)
+{
+    return run_with_data(call, i, data_write, -1, columns, n, s, w);
+}
+
 int method_run_patch(MethodCall *call, const Column *columns, size_t n, const Statement *s, JsonWriter *w)
 {
-    cleanup(buf_free) Buf clean = {0};
-    cleanup(args_free) Args args = {0};
-    cleanup(pgresult_freep) PGresult *result = NULL;
-    JsonWriter inner = {.buf = &clean};
-
-    int r = data_write_patch(call, call->method->params[1].name, call->values[1].json, columns, n, &inner);
-    if (r != 0)
-        return r;
-    arg_json(&args, buf_str(&clean));
-    method_bind(call, 0, &args);
-    r = repo_exec(call->repo, s, &args, &result);
-    if (r == 0)
-        method_write_rows(call, result, w);
-    return r;
+    return run_with_data(call, 1, data_write_patch, 0, columns, n, s, w);
 }
 
 /* --- the call --- */

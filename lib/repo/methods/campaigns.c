@@ -53,10 +53,7 @@ static int set_identity_campaign_id(MethodCall *call, JsonWriter *w)
 static int update_campaign_merged_into(MethodCall *call, JsonWriter *w)
 {
     static const Merging merging = {
-        .what = "a campaign",
-        .lock = MERGE_LOCK("campaigns"),
-        .find = MERGE_FIND("campaigns"),
-        .own = MERGE_OWN("campaigns"),
+        MERGING("a campaign", "campaigns"),
         .set = {.name = "method_update_campaign_merged_into",
                 .shape = SHAPE_NONE,
                 .sql = "UPDATE campaigns SET merged_into_uuid = $2, updated_at = decnet_now() WHERE uuid = $1"}};
@@ -68,12 +65,9 @@ METHOD(get_campaign_by_uuid, .params = {{"uuid", PARAM_UUID, .required = true}},
        .shape = METHOD_ROW, .statement.sql = WINNER("campaigns", CAMPAIGN_ROW));
 
 METHOD(list_campaigns, .params = {{"limit", PARAM_LIMIT, .standard = "50"}, {"offset", PARAM_COUNT, .standard = "0"}},
-       .returns = "list[row(campaigns)]", .shape = METHOD_ROWS,
-       .statement.sql = "SELECT " CAMPAIGN_ROW " FROM campaigns WHERE merged_into_uuid IS NULL"
-                        " ORDER BY updated_at DESC, uuid LIMIT $1 OFFSET $2");
+       .returns = "list[row(campaigns)]", .shape = METHOD_ROWS, .statement.sql = LIVE_PAGE("campaigns", CAMPAIGN_ROW));
 
-METHOD(count_campaigns, .returns = "int", .shape = METHOD_SCALAR,
-       .statement.sql = "SELECT count(*) FROM campaigns WHERE merged_into_uuid IS NULL");
+METHOD(count_campaigns, .returns = "int", .shape = METHOD_SCALAR, .statement.sql = LIVE_COUNT("campaigns"));
 
 METHOD(list_identities_for_campaign,
        .params = {{"campaign_uuid", PARAM_UUID, .required = true},
@@ -103,7 +97,7 @@ METHOD(set_identity_campaign_id,
        .returns = "void", .writes = true, .run = set_identity_campaign_id);
 
 METHOD(list_all_campaigns, .returns = "list[row(campaigns)]", .shape = METHOD_ROWS, .streams = true,
-       .statement.sql = "SELECT " CAMPAIGN_ROW " FROM campaigns ORDER BY created_at, uuid");
+       .statement.sql = ALL_ROWS("campaigns", CAMPAIGN_ROW));
 
 METHOD(update_campaign_merged_into,
        .params = {{"campaign_uuid", PARAM_UUID, .required = true},

@@ -62,10 +62,7 @@ static int set_attacker_identity_id(MethodCall *call, JsonWriter *w)
 static int update_identity_merged_into(MethodCall *call, JsonWriter *w)
 {
     static const Merging merging = {
-        .what = "an identity",
-        .lock = MERGE_LOCK("attacker_identities"),
-        .find = MERGE_FIND("attacker_identities"),
-        .own = MERGE_OWN("attacker_identities"),
+        MERGING("an identity", "attacker_identities"),
         .set = {.name = "method_update_identity_merged_into",
                 .shape = SHAPE_NONE,
                 .sql = "WITH new AS (UPDATE attacker_identities SET merged_into_uuid = $2, updated_at = decnet_now()"
@@ -112,11 +109,9 @@ METHOD(get_identity_by_uuid, .params = {{"uuid", PARAM_UUID, .required = true}},
 
 METHOD(list_identities, .params = {{"limit", PARAM_LIMIT, .standard = "50"}, {"offset", PARAM_COUNT, .standard = "0"}},
        .returns = "list[row(attacker_identities)]", .shape = METHOD_ROWS,
-       .statement.sql = "SELECT " IDENTITY_ROW " FROM attacker_identities WHERE merged_into_uuid IS NULL"
-                        " ORDER BY updated_at DESC, uuid LIMIT $1 OFFSET $2");
+       .statement.sql = LIVE_PAGE("attacker_identities", IDENTITY_ROW));
 
-METHOD(count_identities, .returns = "int", .shape = METHOD_SCALAR,
-       .statement.sql = "SELECT count(*) FROM attacker_identities WHERE merged_into_uuid IS NULL");
+METHOD(count_identities, .returns = "int", .shape = METHOD_SCALAR, .statement.sql = LIVE_COUNT("attacker_identities"));
 
 METHOD(list_observations_for_identity,
        .params = {{"identity_uuid", PARAM_UUID, .required = true},
@@ -142,7 +137,7 @@ METHOD(set_attacker_identity_id,
        .returns = "void", .writes = true, .run = set_attacker_identity_id);
 
 METHOD(list_all_identities, .returns = "list[row(attacker_identities)]", .shape = METHOD_ROWS, .streams = true,
-       .statement.sql = "SELECT " IDENTITY_ROW " FROM attacker_identities ORDER BY created_at, uuid");
+       .statement.sql = ALL_ROWS("attacker_identities", IDENTITY_ROW));
 
 METHOD(update_identity_merged_into,
        .params = {{"identity_uuid", PARAM_UUID, .required = true},

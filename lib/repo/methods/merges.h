@@ -11,6 +11,12 @@
     "   JOIN " table " t ON t.uuid = c.merged_into_uuid WHERE c.n < 8)"                                                \
     " SELECT " columns " FROM " table " WHERE uuid = (SELECT uuid FROM chain ORDER BY n DESC LIMIT 1)"
 
+/* Those that are merged into no other, those that changed last first: a page of $1 rows behind $2, and how many there are. */
+#define LIVE_PAGE(table, columns)                                                                                      \
+    "SELECT " columns " FROM " table " WHERE merged_into_uuid IS NULL ORDER BY updated_at DESC, uuid LIMIT $1 OFFSET $2"
+#define LIVE_COUNT(table) "SELECT count(*) FROM " table " WHERE merged_into_uuid IS NULL"
+#define ALL_ROWS(table, columns) "SELECT " columns " FROM " table " ORDER BY created_at, uuid"
+
 /* A row of attacker_identities as the methods show it. */
 #define IDENTITY_ROW                                                                                                   \
     "uuid, schema_version, campaign_id, first_seen_at, last_seen_at, created_at, updated_at, confidence,"              \
@@ -25,23 +31,19 @@ typedef struct Merging {
     Statement set;    /* $1 is merged into $2, or into none; $3 is what it was merged into */
 } Merging;
 
-#define MERGE_LOCK(table)                                                                                              \
-    {                                                                                                                  \
-        .name = "merge_lock_" table, .shape = SHAPE_ROW,                                                               \
-        .sql = "SELECT pg_advisory_xact_lock(hashtextextended('decnet.merge." table "', 0))"                           \
-    }
-#define MERGE_FIND(table)                                                                                              \
-    {                                                                                                                  \
-        .name = "merge_find_" table, .shape = SHAPE_ROWS,                                                              \
-        .sql = "WITH RECURSIVE chain AS (SELECT $2::uuid AS uuid UNION SELECT t.merged_into_uuid FROM chain c"         \
-               "  JOIN " table " t ON t.uuid = c.uuid) SELECT FROM chain WHERE uuid = $1"                              \
-    }
-
-#define MERGE_OWN(table)                                                                                               \
-    {                                                                                                                  \
-        .name = "merge_own_" table, .shape = SHAPE_ROWS,                                                               \
-        .sql = "SELECT merged_into_uuid FROM " table " WHERE uuid = $1 FOR NO KEY UPDATE"                              \
-    }
+/* All but .set. */
+#define MERGING(what_, table)                                                                                          \
+    .what = what_,                                                                                                     \
+    .lock = {.name = "merge_lock_" table,                                                                              \
+             .shape = SHAPE_ROW,                                                                                       \
+             .sql = "SELECT pg_advisory_xact_lock(hashtextextended('decnet.merge." table "', 0))"},                    \
+    .find = {.name = "merge_find_" table,                                                                              \
+             .shape = SHAPE_ROWS,                                                                                      \
+             .sql = "WITH RECURSIVE chain AS (SELECT $2::uuid AS uuid UNION SELECT t.merged_into_uuid FROM chain c"    \
+                    "  JOIN " table " t ON t.uuid = c.uuid) SELECT FROM chain WHERE uuid = $1"},                       \
+    .own = {.name = "merge_own_" table,                                                                                \
+            .shape = SHAPE_ROWS,                                                                                       \
+            .sql = "SELECT merged_into_uuid FROM " table " WHERE uuid = $1 FOR NO KEY UPDATE"}
 
 /* Sets the pointer of the row that parameter 0 ($1) names to parameter 1 ($2). @lock locks the row and reads where it
  * points so far, which is $3 of @set; when it finds none, there is nothing to do.
