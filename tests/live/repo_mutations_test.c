@@ -6,29 +6,14 @@
 
 #include "base/limits.h"
 #include "pg_harness.h"
-#include "repo_support.h"
+#include "topology_support.h"
 
 TestSuite(repo_mutations, .init = repo_test_setup, .fini = repo_test_teardown, .timeout = 120);
 
-#define UNKNOWN "00000000-0000-4000-8000-00000000dead"
-static const char *const nobody[] = {"nope", "", UNKNOWN};
-
-/* An id that is good for the whole test. */
-static const char *keep(json_object *id)
+static const char *topology_in(const char *status, const char *name)
 {
-    static char all[64][UUID_TEXT_BYTES];
-    static size_t n;
-
-    cr_assert_lt(n, ARRAY_SIZE(all));
-    snprintf(all[n], sizeof(all[n]), "%s", json_object_get_string(id));
-    json_object_put(id);
-    return all[n++];
-}
-
-static const char *topology(const char *name, const char *status)
-{
-    const char *id = keep(call("create_topology", "{'data':{'name':'%s'}}", name));
-    json_object_put(call("update_topology_status", "{'topology_id':'%s','new_status':'%s'}", id, status));
+    const char *id = topology(name);
+    set_status(id, status);
     return id;
 }
 
@@ -53,11 +38,6 @@ static bool has_pending(void)
     return json_object_get_boolean(result);
 }
 
-static int64_t version(const char *of)
-{
-    return harness_sql_int("SELECT version FROM topologies WHERE id = '%s'", of);
-}
-
 static const char *state(const char *id)
 {
     static _Thread_local char text[160];
@@ -79,7 +59,7 @@ static void mark_failed(const char *id, const char *reason)
 
 Test(repo_mutations, a_change_waits_with_its_payload_as_it_was_given)
 {
-    const char *t = topology("t", "active");
+    const char *t = topology_in("active", "t");
     const char *id = keep(call("enqueue_topology_mutation",
                                "{'topology_id':'%s','op':'attach_decky\\u0000','payload':{'ips_by_lan':{'LAN-00':1,"
                                "'DMZ':2},'a':'\\ud800'}}",
@@ -104,7 +84,7 @@ Test(repo_mutations, a_change_waits_with_its_payload_as_it_was_given)
 
 Test(repo_mutations, a_change_is_refused)
 {
-    const char *t = topology("t", "active");
+    const char *t = topology_in("active", "t");
     static const struct {
         int outcome;
         const char *words, *topology, *rest;
@@ -129,7 +109,7 @@ Test(repo_mutations, a_change_is_refused)
 
 Test(repo_mutations, the_version_steps_when_one_is_expected)
 {
-    const char *t = topology("t", "torn_down"); /* the status is not asked */
+    const char *t = topology_in("torn_down", "t"); /* the status is not asked */
 
     json_object_put(
         call("enqueue_topology_mutation", "{'topology_id':'%s','op':'noop','payload':{},'expected_version':1}", t));
@@ -142,7 +122,7 @@ Test(repo_mutations, the_version_steps_when_one_is_expected)
 
 Test(repo_mutations, the_oldest_is_claimed_first_and_each_once)
 {
-    const char *t = topology("t", "active"), *u = topology("u", "active");
+    const char *t = topology_in("active", "t"), *u = topology_in("active", "u");
     const char *second = enqueue(t, "b"), *tie[] = {enqueue(t, "c"), enqueue(t, "d")};
 
     enqueue(u, "other");
@@ -170,7 +150,7 @@ Test(repo_mutations, the_oldest_is_claimed_first_and_each_once)
 
 Test(repo_mutations, only_what_is_being_applied_is_marked)
 {
-    const char *t = topology("t", "active"), *a = enqueue(t, "a"), *b = enqueue(t, "b");
+    const char *t = topology_in("active", "t"), *a = enqueue(t, "a"), *b = enqueue(t, "b");
 
     mark_applied(a); /* nobody has claimed it */
     mark_failed(a, "no");
@@ -196,7 +176,7 @@ Test(repo_mutations, only_what_is_being_applied_is_marked)
 
 Test(repo_mutations, a_claim_that_grew_old_is_claimed_again)
 {
-    const char *t = topology("t", "active"), *a = enqueue(t, "a");
+    const char *t = topology_in("active", "t"), *a = enqueue(t, "a");
 
     enqueue(t, "b");
     cr_expect_str_eq(claim(t), "a");
@@ -221,10 +201,10 @@ Test(repo_mutations, a_claim_that_grew_old_is_claimed_again)
 
 Test(repo_mutations, they_are_listed_newest_first)
 {
-    const char *t = topology("t", "active"), *tie[] = {enqueue(t, "c"), enqueue(t, "c")};
+    const char *t = topology_in("active", "t"), *tie[] = {enqueue(t, "c"), enqueue(t, "c")};
 
     enqueue(t, "a");
-    enqueue(topology("u", "active"), "other");
+    enqueue(topology_in("active", "u"), "other");
     harness_sql("UPDATE topology_mutations SET requested_at = CASE op WHEN 'a' THEN '2026-01-01'::timestamptz"
                 " ELSE '2026-01-03' END");
     claim(t);
@@ -256,7 +236,7 @@ Test(repo_mutations, pending_ones_count_on_live_topologies_only)
         bool live;
     } cases[] = {{"pending", false}, {"deploying", false},    {"active", true},    {"degraded", true},
                  {"failed", false},  {"tearing_down", false}, {"torn_down", false}};
-    const char *t = topology("t", "active");
+    const char *t = topology_in("active", "t");
 
     cr_expect_not(has_pending());
     const char *id = enqueue(t, "noop");
@@ -297,7 +277,7 @@ static void claim_all(Repo *own, int index, void *arg)
 
 Test(repo_mutations, each_is_claimed_once)
 {
-    Race race = {.topology = topology("t", "active")};
+    Race race = {.topology = topology_in("active", "t")};
 
     for (int round = 0; round < 3; round++) {
         harness_sql("INSERT INTO topology_mutations (topology_id, op) SELECT '%s', n::text"
@@ -338,7 +318,7 @@ static void work(Repo *own, int index, void *arg)
 
 Test(repo_mutations, nothing_is_lost_between_writers_and_workers)
 {
-    Race race = {.topology = topology("t", "active")};
+    Race race = {.topology = topology_in("active", "t")};
 
     hammer_all(work, &race);
     int64_t n = harness_sql_int("SELECT count(*) FROM topology_mutations");
@@ -359,7 +339,7 @@ static void claim_one(Repo *own, int index, void *arg)
 
 Test(repo_mutations, an_old_claim_goes_to_one_caller)
 {
-    Race race = {.topology = topology("t", "active")};
+    Race race = {.topology = topology_in("active", "t")};
 
     enqueue(race.topology, "a");
     for (int round = 1; round <= 10; round++) {
