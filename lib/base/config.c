@@ -286,10 +286,26 @@ int config_set(Config *config, Str key, Str value, const char *where, char **ret
 
 /* --- the three sources --- */
 
+static const char *own_defaults[ARRAY_SIZE(keys)]; /* of this program; NULL: the table's */
+
+void config_default(const char *key, const char *value)
+{
+    const Key *row = key_find(str_from(key));
+
+    assert(row);
+    own_defaults[row - keys] = value;
+}
+
+static const char *default_of(const Key *key)
+{
+    const char *own = own_defaults[key - keys];
+    return own ? own : key->standard;
+}
+
 static int load_defaults(Config *config, char **ret_error)
 {
     for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
-        int r = config_set(config, str_from(keys[i].name), str_from(keys[i].standard), "default", ret_error);
+        int r = config_set(config, str_from(keys[i].name), str_from(default_of(&keys[i])), "default", ret_error);
         if (r < 0)
             return r;
     }
@@ -504,7 +520,8 @@ void config_print_help(Buf *out)
         for (char *c = option.data; *c && *c != '='; c++)
             if (*c == '_')
                 *c = '-';
-        buf_printf(out, "  %-30s %s (%s)\n", option.data, keys[i].help, *keys[i].standard ? keys[i].standard : "empty");
+        const char *value = default_of(&keys[i]);
+        buf_printf(out, "  %-30s %s (%s)\n", option.data, keys[i].help, *value ? value : "empty");
     }
     buf_printf(out, "  %-30s %s\n", "--kafka.PROPERTY=VALUE",
                "handed to librdkafka, e.g. --kafka.bootstrap.servers=HOST:PORT");

@@ -42,6 +42,9 @@ typedef struct Config {
  * the key and the nearest known one) or the negative errno of reading the file; the message is in *ret_error, which
  * the caller frees, and @config still wants config_free(). */
 int config_load(Config *config, const char *path_or_null, char **ret_error) must_check;
+/* A default that suits this program better than the table's, for a key of the table; call it before config_load().
+ * Both are borrowed for good. */
+void config_default(const char *key, const char *value);
 /* One "key" and "value" from the command line; dashes in @key count as underscores. Same errors; @where begins the
  * message ("command line"). Secret values never appear in messages. */
 int config_set(Config *config, Str key, Str value, const char *where, char **ret_error) must_check;

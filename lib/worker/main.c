@@ -275,6 +275,8 @@ int worker_main(int argc, char **argv, const WorkerSpec *spec)
     int n = 0, code = 0;
 
     bus_init(bus_log, NULL);
+    if (spec->batch_records)
+        config_default("batch_records", spec->batch_records);
     int r = cli_parse(argc, argv, options, ARRAY_SIZE(options), &w.config, &n, &error);
     if (o.help) {
         print_help(argv[0], spec, options, ARRAY_SIZE(options));

@@ -51,6 +51,7 @@ typedef struct WorkerSpec {
     const char *name;          /* consumer group, metrics label, role, unit name: "ttp" */
     const char *summary;       /* one line for --help */
     const char *const *topics; /* names of the topics table, NULL at the end; may be empty */
+    const char *batch_records; /* default of the key of that name, where the table's does not suit */
     bool leader_only;          /* work() runs only while this process holds the group's leader lock */
     int (*start)(Worker *w);   /* load what must be loaded. 0, or a negative errno after worker_fail() */
     /* Decode one record; no database, no waiting: it runs while an earlier batch is being written. */

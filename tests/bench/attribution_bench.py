@@ -111,7 +111,7 @@ class Bench:
         expect_equal(self.lab.count("observations"), n * len(PRIMITIVES), "observations")
         return n * len(PRIMITIVES) / worker, n * len(PRIMITIVES) / self.copy()
 
-    def with_history(self, length, n=6000):
+    def with_history(self, length, n=24000):
         """Seconds for @n observations of two series that are @length rows long already. The table has as many rows in any
         case, those of others being the rest."""
         names, per_series, who, others = list(PRIMITIVES)[:2], length, str(attacker(0)), 1000
@@ -137,7 +137,7 @@ def main():
     parser.add_argument("--kafka", help="bootstrap servers; without: the embedded broker")
     parser.add_argument("--observations", type=int, default=60000)
     parser.add_argument("--pairs", type=int, default=5)
-    parser.add_argument("--batch", type=int, default=1000)
+    parser.add_argument("--batch", type=int, default=4000)  # the worker's own default
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     bench = Bench(options)

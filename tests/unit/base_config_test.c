@@ -243,6 +243,19 @@ Test(config, help_has_every_key)
     cr_assert_not_null(strstr(out.data, "--kafka.PROPERTY=VALUE"));
 }
 
+Test(config, a_program_has_a_default_of_its_own, .init = start, .fini = stop)
+{
+    cleanup(buf_free) Buf help = {0};
+
+    config_default("batch_records", "4000");
+    cr_assert_eq(load(STR("")), 0, "%s", error);
+    cr_assert(config.batch_records == 4000 && config.batch_age_ms == 200);
+    config_print_help(&help);
+    cr_assert_not_null(strstr(help.data, "most records in one transaction (4000)"));
+    cr_assert_eq(load(STR("batch_records = 17\n")), 0, "%s", error);
+    cr_assert_eq(config.batch_records, 17, "what is said wins");
+}
+
 Test(config, connection_strings_are_masked)
 {
     static const struct {

@@ -48,8 +48,7 @@ static void count_outcome(RowOutcome outcome)
 
 /* What prepare() makes of a record. */
 typedef struct Decoded {
-    bool is_session;
-    SessionEnded session;
+    SessionEnded *session; /* NULL: an observation */
     Observation observation;
     AttributionValue value; /* of the observation */
     /* apply() */
@@ -61,13 +60,13 @@ typedef struct Decoded {
 
 static void prepare_session(WorkerEvent *event, Decoded *d)
 {
-    EventReject reject = session_ended_decode(event->arena, event->payload, &d->session);
+    d->session = arena_alloc(event->arena, sizeof(*d->session));
+    EventReject reject = session_ended_decode(event->arena, event->payload, d->session);
 
-    d->is_session = true;
     if (reject != EVENT_OK)
         event_refuse(event, event_reject_name(reject),
                      "attacker.session.ended: a required key is missing or of a wrong type");
-    else if (!d->session.attacker_ip[0] && !d->session.has_attacker_uuid)
+    else if (!d->session->attacker_ip[0] && !d->session->has_attacker_uuid)
         event_refuse(event, event_reject_name(EVENT_NO_ANCHOR), "neither an attacker address nor an attacker uuid");
 }
 
@@ -112,18 +111,18 @@ static int resolve_attackers(Worker *w, Batch *batch)
     for (size_t i = 0; i < n; i++) {
         WorkerEvent *e = batch_event(batch, i);
         Decoded *d = e->decoded;
-        if (e->state != EVENT_LIVE || !d->is_session)
+        if (e->state != EVENT_LIVE || !d->session)
             continue;
-        refs[k] = (AttackerRef){.ip = d->session.attacker_ip,
-                                .uuid = d->session.has_attacker_uuid ? &d->session.attacker_uuid : NULL};
+        refs[k] = (AttackerRef){.ip = d->session->attacker_ip,
+                                .uuid = d->session->has_attacker_uuid ? &d->session->attacker_uuid : NULL};
         d->attacker = &refs[k++];
     }
     int r = k ? attackers_resolve(worker_repo(w), refs, k) : 0;
     for (size_t i = 0; r == 0 && i < n; i++) {
         WorkerEvent *e = batch_event(batch, i);
         Decoded *d = e->decoded;
-        if (e->state == EVENT_LIVE && d->is_session && !d->attacker->exists)
-            event_defer(e, d->session.attacker_ip, d->session.has_attacker_uuid ? &d->session.attacker_uuid : NULL);
+        if (e->state == EVENT_LIVE && d->session && !d->attacker->exists)
+            event_defer(e, d->session->attacker_ip, d->session->has_attacker_uuid ? &d->session->attacker_uuid : NULL);
     }
     return r;
 }
@@ -149,16 +148,16 @@ static int observe_sessions(Worker *w, Batch *batch)
 
     for (size_t i = 0; i < n; i++)
         n_sessions +=
-            batch_event(batch, i)->state == EVENT_LIVE && ((Decoded *)batch_event(batch, i)->decoded)->is_session;
+            batch_event(batch, i)->state == EVENT_LIVE && ((Decoded *)batch_event(batch, i)->decoded)->session;
     if (n_sessions == 0)
         return 0;
     Observation *all = arena_calloc(arena, n_sessions * EXTRACTOR_PRIMITIVES, sizeof(*all));
     for (size_t i = 0; i < n; i++) {
         const WorkerEvent *e = batch_event(batch, i);
         const Decoded *d = e->decoded;
-        if (e->state != EVENT_LIVE || !d->is_session)
+        if (e->state != EVENT_LIVE || !d->session)
             continue;
-        int r = session_observe(worker_repo(w), arena, &d->session, &d->attacker->found, all + n_all, &n_one, &ignored);
+        int r = session_observe(worker_repo(w), arena, d->session, &d->attacker->found, all + n_all, &n_one, &ignored);
         if (r != 0)
             return r;
         n_all += n_one;
@@ -245,7 +244,7 @@ static int find_identities(Worker *w, Batch *batch, Intake *in)
     in->decoded = arena_calloc(arena, n + 1, sizeof(*in->decoded));
     for (size_t i = 0; i < n; i++) {
         Decoded *d = batch_event(batch, i)->decoded;
-        if (batch_event(batch, i)->state == EVENT_LIVE && !d->is_session)
+        if (batch_event(batch, i)->state == EVENT_LIVE && !d->session)
             in->decoded[in->n++] = d;
     }
     find_attackers(arena, in);
@@ -253,7 +252,7 @@ static int find_identities(Worker *w, Batch *batch, Intake *in)
     for (size_t i = 0; r == 0 && i < n; i++) {
         WorkerEvent *e = batch_event(batch, i);
         const Decoded *d = e->decoded;
-        if (e->state == EVENT_LIVE && !d->is_session && !d->stub->exists)
+        if (e->state == EVENT_LIVE && !d->session && !d->stub->exists)
             event_defer(e, d->observation.attacker_ip, &d->observation.attacker_uuid);
     }
     return r ? r : announce_stubs(w, in->stubs, in->n_stubs);
@@ -350,9 +349,11 @@ static int own(Worker *w, SeriesChange *changes, size_t *n)
 
 static int judge(Worker *w, const Intake *in)
 {
-    SeriesChange *changes = arena_calloc(worker_scratch(w), 2 * in->n_rows + 1, sizeof(*changes));
-    size_t n = 0;
+    size_t n = 0, n_moves = 0;
 
+    for (size_t i = 0; i < in->n_rows; i++)
+        n_moves += in->rows[i].outcome == ROW_CHANGED;
+    SeriesChange *changes = arena_calloc(worker_scratch(w), in->n_rows + n_moves + 1, sizeof(*changes));
     for (size_t i = 0; i < in->n_rows; i++)
         if (in->rows[i].outcome == ROW_NEW || in->rows[i].outcome == ROW_CHANGED)
             n += changes_of(w, &in->rows[i], in->sources[i], &changes[n]);
@@ -477,6 +478,8 @@ const WorkerSpec attribution_worker = {
         "Follows how attackers behave, and tells when that changes: attacker.session.ended and attacker.observation\n"
         "in, rows of observations and attribution_state, attribution.profile.* and identity.formed out.",
     .topics = topics,
+    /* Observations are small, and those of one series in one batch are judged and written once. */
+    .batch_records = "4000",
     .start = start,
     .prepare = prepare,
     .apply = apply,
