@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { BLOCK_FIRST_BYTES = 16 * 1024, BLOCK_MAX_BYTES = 1024 * 1024 };
+enum { BLOCK_FIRST_BYTES = 16 * 1024, BLOCK_MAX_BYTES = 1024 * 1024, KEEP_BYTES = 4 * BLOCK_MAX_BYTES };
 
 typedef struct Block {
     struct Block *next;
@@ -15,6 +15,7 @@ typedef struct Block {
 
 struct Arena {
     Block *head;
+    Block *spare; /* of earlier lives: giving memory back and asking for it again costs more than using it */
     size_t next_bytes, used_bytes;
 };
 
@@ -55,22 +56,44 @@ void arena_free(Arena *arena)
     if (!arena)
         return;
     blocks_free(arena->head);
+    blocks_free(arena->spare);
     free(arena);
 }
 
 void arena_reset(Arena *arena)
 {
-    Block *keep = arena->head;
-    if (keep) {
-        blocks_free(keep->next);
-        keep->next = NULL;
-        keep->used = 0;
-        if (keep->size > BLOCK_MAX_BYTES) { /* one huge session must not pin its memory for ever */
-            free(keep);
-            arena->head = NULL;
+    size_t kept = 0;
+
+    for (Block *b = arena->spare; b; b = b->next)
+        kept += b->size;
+    while (arena->head) {
+        Block *b = arena->head;
+        arena->head = b->next;
+        if (b->size > BLOCK_MAX_BYTES || kept + b->size > KEEP_BYTES) { /* a huge session must not pin its memory */
+            free(b);
+            continue;
         }
+        kept += b->size;
+        b->used = 0;
+        b->next = arena->spare;
+        arena->spare = b;
     }
     arena->used_bytes = 0;
+}
+
+/* A spare one, or as large as its turn says. */
+static Block *block_for(Arena *arena, size_t need)
+{
+    Block *b = arena->spare;
+
+    if (b && b->size >= need) {
+        arena->spare = b->next;
+        b->next = arena->head;
+        return b;
+    }
+    size_t bytes = MAX(need, arena->next_bytes);
+    arena->next_bytes = MIN(arena->next_bytes * 2, (size_t)BLOCK_MAX_BYTES);
+    return block_new(bytes, arena->head);
 }
 
 void *arena_alloc(Arena *arena, size_t size)
@@ -82,11 +105,8 @@ void *arena_alloc(Arena *arena, size_t size)
         fputs("out of memory\n", stderr);
         abort();
     }
-    if (!b || b->size - b->used < need) {
-        size_t bytes = MAX(need, arena->next_bytes);
-        arena->next_bytes = MIN(arena->next_bytes * 2, (size_t)BLOCK_MAX_BYTES);
-        b = arena->head = block_new(bytes, arena->head);
-    }
+    if (!b || b->size - b->used < need)
+        b = arena->head = block_for(arena, need);
     void *p = b->data + b->used;
     b->used += need;
     arena->used_bytes += need;

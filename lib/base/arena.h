@@ -13,7 +13,7 @@ static inline void arena_freep(Arena **p)
     arena_free(*p);
 }
 
-/* Forget everything allocated, keep one block for reuse. */
+/* Forget everything allocated, keep at most 4 MiB for reuse. */
 void arena_reset(Arena *arena);
 
 /* @size bytes, aligned for any type, not cleared. */
