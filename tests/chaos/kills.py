@@ -27,6 +27,10 @@ def position():
     return int(looker.run("SELECT coalesce(max(position), 0) FROM ingest_source")[0])
 
 
+def applied():
+    return int(looker.run("SELECT coalesce(sum(next_offset), 0) FROM consumer_position WHERE topic = 'attacker.session.ended'")[0])
+
+
 def uninterrupted():
     print(f"# seed {seed}")
     spawn_ingest().end()
@@ -41,18 +45,18 @@ def uninterrupted():
     reference["start_s"] = time.monotonic() - started
 
 
-def wait_for_moment(ingest, kills_left):
-    """Mostly in the middle of the work, so many bytes further on that the last kill still finds some; now and then
-    while it starts. However quick the ingester is, half of what is left stays for the kills to come."""
-    at = position()
-    rest = plain.stat().st_size - at
-    goal, seconds = at + moments.uniform(0, 2) * rest / (kills_left + 2), moments.uniform(0, 0.02)
+def wait_for_moment(program, reached, end, kills_left, further_s):
+    """Mostly in the middle of the work, so much further on that the last kill still finds some, and up to @further_s; now and
+    then while it starts. However quick the program is, half of what is left stays for the kills to come."""
+    at = reached()
+    rest = end - at
+    goal, seconds = at + moments.uniform(0, 2) * rest / (kills_left + 2), moments.uniform(0, further_s)
     if moments.random() < 0.2:
         goal, seconds = 0, moments.uniform(0, reference["start_s"])
-    while position() <= goal and ingest.running():
+    while reached() <= goal and program.running():
         time.sleep(0.001)
-    end = time.monotonic() + seconds
-    while time.monotonic() < end and position() < at + rest / 2:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until and reached() < at + rest / 2:
         time.sleep(0.001)
 
 
@@ -61,7 +65,7 @@ def kill_ingester(times, further=0):
     be left."""
     for killed in range(times):
         ingest = spawn_ingest()
-        wait_for_moment(ingest, times - killed + further)
+        wait_for_moment(ingest, position, plain.stat().st_size, times - killed + further, 0.02)
         expect(ingest.kill() or ingest.process.returncode == 0, "the ingester failed:", ingest.err)
         expect(ingest.process.returncode != 0, f"the log was read to its end after {killed} kills: too few moments left")
 
@@ -106,18 +110,20 @@ def worker_alone_killed_while_it_has_much_to_do():
     """All is announced already: each moment of the worker's run is one of work."""
     lab.wipe()
     lab.ingest(plain)
-    started = time.monotonic()
+    started, hits = time.monotonic(), 0
+    announced = lab.value("SELECT count(*) FROM attacker_session WHERE parts_sent > 0")
     for left in range(KILLS // 2, 0, -1):
+        if applied() == announced:  # a busy machine looks late
+            break
         worker = lab.worker_spawn(DECNET_BATCH_RECORDS=1, DECNET_BATCH_AGE_MS=0)
-        worker.said("started")
-        time.sleep(moments.uniform(0, 0.03))
+        wait_for_moment(worker, applied, announced, left, 0.002)
         expect(worker.kill(), "the worker ended by itself:", worker.err)
-    left = lab.value("SELECT count(*) FROM attacker_session WHERE parts_sent > 0")
-    applied = lab.value("SELECT coalesce(sum(next_offset), 0) FROM consumer_position WHERE topic = 'attacker.session.ended'")
-    expect(0 < applied < left, f"{applied} of {left} sessions after the kills: they hit nothing")
+        hits += 0 < applied() < announced
+    done = applied()
+    expect(hits > KILLS // 4, f"only {hits} kills hit it at work; {done} of {announced} sessions after them")
     lab.worker()
     expect_as_uninterrupted(lab.events(*INGEST_TOPICS, *TTP_TOPICS), reference["ingested"] | reference["tagged"])
-    print(f"# {time.monotonic() - started:.1f} s, {applied} of {left} sessions were done after the last kill")
+    print(f"# {time.monotonic() - started:.1f} s, {hits} kills; {done} of {announced} sessions were done after the last")
 
 
 def ingester_killed_while_the_broker_does_not_answer():
