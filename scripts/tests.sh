@@ -136,7 +136,7 @@ threads_under() { # the command that keeps the kernel from it, a word a line; no
 }
 
 threads_start() { # as often as it takes to be sure; whatever else is wrong is for the tests to find
-    local under=() said i
+    local under=() said
     mapfile -t under < <(threads_under)
     for _ in {1..10}; do
         said=$("${under[@]}" "$BUILD/tsan/$(program_target decnet-ttp)" --version 2>&1) || :
