@@ -99,6 +99,7 @@ void args_bind(Args *args, const char **values, int *lengths, int *formats);
 int repo_exec(Repo *repo, const Statement *s, Args *args, PGresult **ret_result) must_check;
 /* The same without rows: *ret_affected (may be NULL) is the number of rows changed. */
 int repo_run(Repo *repo, const Statement *s, Args *args, int64_t *ret_affected) must_check;
+enum { COPY_ROWS_MIN = 64 }; /* few rows are stored sooner by one statement than by four */
 /* COPY … FROM STDIN (FORMAT binary) within a transaction, nothing but name and sql of @s count: @next appends one row,
  * copy_row() and a copy_*() for each column, and returns false when it has no more. *ret_stored: all rows are stored; else
  * none is, because one of them, or one of the same key, was there already. */

@@ -7,7 +7,7 @@
 #define COLUMNS                                                                                                        \
     "uuid, source_kind, source_id, attacker_uuid, identity_uuid, session_id, decky_id, tactic, technique_id,"          \
     " sub_technique_id, confidence, rule_id, rule_version, evidence, attack_release, mitre_url, observed_at"
-enum { N_COLUMNS = 17, COPY_ROWS_MIN = 64 }; /* few rows are stored sooner by one statement than by four */
+enum { N_COLUMNS = 17 };
 
 static void bind_rows(Args *args, const TagRow *rows, const UuidOrder *order, size_t n)
 {

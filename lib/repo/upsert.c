@@ -2,8 +2,6 @@
 
 #include <string.h>
 
-enum { COPY_ROWS_MIN = 64 }; /* few rows are stored sooner by one statement than by four */
-
 static void set_outcome(const Upsert *u, void *row, RowOutcome outcome)
 {
     memcpy((char *)row + u->outcome_at, &outcome, sizeof(outcome));

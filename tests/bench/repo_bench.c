@@ -201,7 +201,7 @@ static void put_logs(Bench *b, int64_t from, size_t n)
         int64_t i = from + (int64_t)k;
         if (!is_new[k])
             continue;
-        rows[n_new++] = (LogRow){.source_event_id = ids[k],
+        rows[n_new++] = (LogRow){.source_event_id = &ids[k],
                                  .timestamp_us = time_of(i),
                                  .decky = STR("decky-1"),
                                  .service = STR("ssh"),

@@ -201,7 +201,7 @@ static int write_both(Repo *own, void *arg)
                              .events = 1,
                              .services = STR("[]"),
                              .deckies = STR("[]")};
-    LogRow log = {.source_event_id = id,
+    LogRow log = {.source_event_id = &id,
                   .timestamp_us = 1,
                   .decky = STR("d"),
                   .service = STR("s"),

@@ -373,6 +373,49 @@ Test(repo_logs, numbers_that_would_change_are_kept_as_text)
                              "|{\"n\": 18446744073709551615, \"x\": 0.1}");
 }
 
+/* A few rows are inserted and many are copied: the same comes of both. */
+Test(repo_logs, many_at_once_are_stored_as_one_by_one)
+{
+    static const char *const entries[] = {
+        "{'decky':'d','service':'s','event_type':'e','attacker_ip':'198.51.100.7','raw_line':'x','fields':{'a':1.5}}",
+        "{'msg':'m','trace_id':'t','span_id':'p','timestamp':'2026-01-01T10:02:00.000001+01:00'}",
+        "{'decky':7,'service':null,'event_type':{'a':'\\u0000'},'raw_line':['\\udfff'],'fields':'[1]','msg':true}",
+        "{'raw_line':'\\u0000\xff','fields':'{','timestamp':'then','trace_id':1.25}",
+        "{'fields':{'a':1},'timestamp':[]}",
+        "{'fields':'no','timestamp':{}}",
+        "{'fields':null,'timestamp':'2026-01-02'}",
+        "{}",
+        "'a line'",
+        "7",
+        "null",
+        "[{'decky':'d'}]",
+    };
+    enum { TIMES = 20, N = ARRAY_SIZE(entries) };
+    cleanup(buf_free) Buf all = {0};
+
+    for (size_t i = 0; i < N; i++)
+        json_object_put(call("add_logs", "{'log_entries':[%s]}", entries[i]));
+    for (size_t i = 0; i < N * TIMES; i++)
+        buf_printf(&all, "%s%s", i ? "," : "", entries[i % N]);
+    json_object_put(call("add_logs", "{'log_entries':[%s]}", all.data));
+    cr_expect_eq(call_int("get_total_logs", "{}"), N * (TIMES + 1));
+    cr_expect_eq(harness_sql_int("SELECT count(*) FROM logs l JOIN logs f ON f.id = (l.id - 1) %% %d + 1 WHERE"
+                                 " to_jsonb(l) - 'id' - 'timestamp' = to_jsonb(f) - 'id' - 'timestamp'"
+                                 " AND CASE WHEN f.id IN (2, 7) THEN l.\"timestamp\" = f.\"timestamp\""
+                                 "  ELSE l.\"timestamp\" > now() - interval '1 minute' END",
+                                 N),
+                 N * (TIMES + 1));
+    cleanup(freep) char *fields = harness_sql_text("SELECT string_agg(fields::text, '|' ORDER BY id) FROM logs"
+                                                   " WHERE id <= 8");
+    cr_expect_str_eq(fields,
+                     "{\"a\": 1.5}|{}|[1]|{\"_raw\": \"{\", \"_ts_raw\": \"then\"}|{\"a\": 1, \"_ts_raw\": \"[]\"}"
+                     "|{\"_raw\": \"no\", \"_ts_raw\": \"{}\"}|{}|{}");
+    cleanup(freep) char *lines = harness_sql_text("SELECT string_agg(raw_line, '|' ORDER BY id) FROM logs"
+                                                  " WHERE id BETWEEN 8 AND %d",
+                                                  N);
+    cr_expect_str_eq(lines, "|a line|7|null|[{\"decky\":\"d\"}]");
+}
+
 static void add_batches(Repo *own, int index, void *arg)
 {
     (void)arg;

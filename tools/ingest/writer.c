@@ -286,7 +286,7 @@ static int write_logs(Writer *w, const Effects *fx)
         const AssemblyLine *p = &w->places[i];
         if (!w->is_new[i])
             continue;
-        rows[n++] = (LogRow){.source_event_id = e->log_id,
+        rows[n++] = (LogRow){.source_event_id = &e->log_id,
                              .timestamp_us = e->time_us,
                              .decky = p->decky,
                              .service = str_from(p->service),
@@ -298,7 +298,7 @@ static int write_logs(Writer *w, const Effects *fx)
     }
     for (size_t i = 0; i < fx->logs.n; i++) {
         const SyntheticLog *s = &fx->logs.items[i];
-        rows[n++] = (LogRow){.source_event_id = s->id,
+        rows[n++] = (LogRow){.source_event_id = &s->id,
                              .timestamp_us = s->time_us,
                              .decky = s->decky,
                              .service = str_from(s->service),

@@ -11,41 +11,40 @@ static const struct {
     const char *key;
     bool required;
     size_t max_bytes; /* 0: no bound */
+    size_t at;        /* in a LogRow */
 } text_keys[] = {
-    {"decky", true, LIMIT_NAME_BYTES},
-    {"service", true, LIMIT_NAME_BYTES},
-    {"event_type", true, LIMIT_NAME_BYTES},
-    {"attacker_ip", true, LIMIT_NAME_BYTES},
-    {"raw_line", true, 0},
-    {"msg", false, 0},
-    {"trace_id", false, LIMIT_NAME_BYTES},
-    {"span_id", false, LIMIT_NAME_BYTES},
+    {"decky", true, LIMIT_NAME_BYTES, offsetof(LogRow, decky)},
+    {"service", true, LIMIT_NAME_BYTES, offsetof(LogRow, service)},
+    {"event_type", true, LIMIT_NAME_BYTES, offsetof(LogRow, event_type)},
+    {"attacker_ip", true, LIMIT_NAME_BYTES, offsetof(LogRow, attacker_ip)},
+    {"raw_line", true, 0, offsetof(LogRow, raw_line)},
+    {"msg", false, 0, offsetof(LogRow, msg)},
+    {"trace_id", false, LIMIT_NAME_BYTES, offsetof(LogRow, trace_id)},
+    {"span_id", false, LIMIT_NAME_BYTES, offsetof(LogRow, span_id)},
 };
 
 /* What @value says as text: itself when it is text, else its JSON. */
-static void put_as_text(JsonWriter *w, const char *key, json_object *value, size_t max_bytes)
+static Str as_text(Arena *arena, json_object *value)
 {
     cleanup(buf_free) Buf text = {0};
-    JsonWriter inner = {.buf = &text};
+    JsonWriter w = {.buf = &text};
     Str s = json_str(value);
 
-    if (!s.data) {
-        json_value_object(&inner, value);
-        s = buf_str(&text);
-    }
-    json_put_str(w, key, max_bytes ? text_clip(s, max_bytes) : s);
+    if (s.data)
+        return s;
+    json_value_object(&w, value);
+    return str_dup(arena, buf_str(&text));
 }
 
 /* `fields` as an object, wherever it comes from: what is no JSON is kept under _raw, a time that cannot be read under
  * _ts_raw, so that a log line is never lost for its form. */
-static void put_fields(JsonWriter *w, json_object *fields, json_object *bad_time)
+static void put_fields(JsonWriter *w, Arena *arena, json_object *fields, json_object *bad_time)
 {
     Str text = json_str(fields);
     cleanup(json_putp) json_object *parsed = text.data && json_numbers_fit(text) ? json_parse(text) : NULL;
     json_object *value = text.data ? parsed : fields;
     bool raw = text.data && !parsed;
 
-    json_key(w, "fields");
     if (raw) {
         json_begin_object(w);
         json_put_str(w, "_raw", text);
@@ -57,63 +56,59 @@ static void put_fields(JsonWriter *w, json_object *fields, json_object *bad_time
         return;
     w->buf->len--; /* open the object again: json_key() takes our own keys only, not those of an attacker */
     w->need_comma = raw || json_object_object_length(value) > 0;
-    put_as_text(w, "_ts_raw", bad_time, 0);
+    json_put_str(w, "_ts_raw", as_text(arena, bad_time));
     json_end_object(w);
 }
 
-/* One entry; a key that is missing or has another type is repaired. */
-static void write_entry(json_object *entry, JsonWriter *w)
-{
-    json_object *time = json_member(entry, "timestamp");
-    int64_t us = TIME_NONE;
-    bool good = time && json_str(time).data && time_or_date_parse(json_str(time), &us) == 0;
+typedef struct Entries {
+    json_object *one, *list; /* the one, or NULL and a list */
+    int64_t now_us;
+    Arena *arena;
+    Buf fields; /* of the row that was read last */
+} Entries;
 
-    json_begin_object(w);
-    for (size_t i = 0; i < ARRAY_SIZE(text_keys); i++) {
-        json_object *value = json_member(entry, text_keys[i].key);
-        if (value)
-            put_as_text(w, text_keys[i].key, value, text_keys[i].max_bytes);
-        else if (text_keys[i].required)
-            json_put_cstr(w, text_keys[i].key, "");
+static Str read_fields(Entries *e, json_object *fields, json_object *bad_time)
+{
+    JsonWriter w = {.buf = &e->fields};
+
+    if (!fields)
+        return STR("{}");
+    buf_clear(&e->fields);
+    put_fields(&w, e->arena, fields, bad_time);
+    return buf_str(&e->fields);
+}
+
+/* One entry; a key that is missing or has another type is repaired. What is no object at all is kept as a line. */
+static LogRow read_entry(void *arg, size_t i)
+{
+    Entries *e = arg;
+    json_object *entry = e->one ? e->one : json_object_array_get_idx(e->list, i),
+                *time = json_member(entry, "timestamp");
+    LogRow row = {0};
+    bool good = time && json_str(time).data && time_or_date_parse(json_str(time), &row.timestamp_us) == 0;
+
+    if (!good)
+        row.timestamp_us = e->now_us;
+    for (size_t k = 0; k < ARRAY_SIZE(text_keys); k++) {
+        json_object *value = json_member(entry, text_keys[k].key);
+        Str text = value ? as_text(e->arena, value) : text_keys[k].required ? STR("") : (Str){0};
+        if (text_keys[k].max_bytes)
+            text = text_clip(text, text_keys[k].max_bytes);
+        memcpy((char *)&row + text_keys[k].at, &text, sizeof(text));
     }
-    json_put_time(w, "timestamp", good ? us : TIME_NONE);
-    put_fields(w, json_member(entry, "fields"), good ? NULL : time);
-    json_end_object(w);
+    if (!json_object_is_type(entry, json_type_object))
+        row.raw_line = as_text(e->arena, entry);
+    row.fields = read_fields(e, json_member(entry, "fields"), good ? NULL : time);
+    return row;
 }
 
-/* What is no entry at all is kept as a line. */
-static void write_stray(json_object *entry, JsonWriter *w)
+static int append(MethodCall *call, Entries *entries, JsonWriter *w)
 {
-    json_begin_object(w);
-    for (size_t i = 0; i < ARRAY_SIZE(text_keys); i++) {
-        if (strcmp(text_keys[i].key, "raw_line") == 0)
-            put_as_text(w, "raw_line", entry, 0);
-        else if (text_keys[i].required)
-            json_put_cstr(w, text_keys[i].key, "");
-    }
-    json_end_object(w);
-}
+    size_t n = entries->one ? 1 : json_object_array_length(entries->list);
+    int r = n ? logs_lock(call->repo, &entries->now_us) : 0; /* ids grow in commit order */
 
-static int insert_logs(MethodCall *call, Str entries, JsonWriter *w)
-{
-    static const Statement insert = {
-        .name = "method_add_logs",
-        .shape = SHAPE_NONE,
-        .sql = "INSERT INTO logs (decky, service, event_type, attacker_ip, raw_line, msg, trace_id, span_id, fields,"
-               "  \"timestamp\")"
-               " SELECT decky, service, event_type, attacker_ip, raw_line, msg, trace_id, span_id,"
-               "  COALESCE(fields, '{}'), COALESCE(ts, decnet_now())"
-               " FROM ROWS FROM (jsonb_to_recordset($1) AS (decky text, service text, event_type text,"
-               "  attacker_ip text, raw_line text, msg text, trace_id text, span_id text, fields jsonb,"
-               "  \"timestamp\" timestamptz)) WITH ORDINALITY AS e (decky, service, event_type, attacker_ip, raw_line,"
-               "  msg, trace_id, span_id, fields, ts, n) ORDER BY n"};
-    cleanup(args_free) Args args = {0};
-
-    int r = logs_lock_and_compare(call->repo, NULL, 0, NULL); /* ids grow in commit order */
-    if (r != 0)
-        return r;
-    arg_json(&args, entries);
-    r = repo_run(call->repo, &insert, &args, NULL);
+    r = r ? r : logs_append_each(call->repo, read_entry, entries, n);
+    buf_free(&entries->fields);
     if (r == 0)
         json_value_null(w);
     return r;
@@ -122,41 +117,18 @@ static int insert_logs(MethodCall *call, Str entries, JsonWriter *w)
 static int add_log(MethodCall *call, JsonWriter *w)
 {
     json_object *data = call->values[0].json;
-    cleanup(buf_free) Buf entries = {0};
-    JsonWriter inner = {.buf = &entries};
 
     for (size_t i = 0; i < ARRAY_SIZE(text_keys); i++)
         if (text_keys[i].required && !json_member(data, text_keys[i].key))
             return method_invalid(call, "log_data: key %s is missing", text_keys[i].key);
     if (!json_object_object_get_ex(data, "fields", NULL))
         return method_invalid(call, "log_data: key fields is missing");
-    json_begin_array(&inner);
-    write_entry(data, &inner);
-    json_end_array(&inner);
-    return insert_logs(call, buf_str(&entries), w);
+    return append(call, &(Entries){.one = data, .arena = call->arena}, w);
 }
 
 static int add_logs(MethodCall *call, JsonWriter *w)
 {
-    json_object *list = call->values[0].json;
-    size_t n = json_object_array_length(list);
-    cleanup(buf_free) Buf entries = {0};
-    JsonWriter inner = {.buf = &entries};
-
-    if (n == 0) {
-        json_value_null(w);
-        return 0;
-    }
-    json_begin_array(&inner);
-    for (size_t i = 0; i < n; i++) {
-        json_object *entry = json_object_array_get_idx(list, i);
-        if (json_object_is_type(entry, json_type_object))
-            write_entry(entry, &inner);
-        else
-            write_stray(entry, &inner);
-    }
-    json_end_array(&inner);
-    return insert_logs(call, buf_str(&entries), w);
+    return append(call, &(Entries){.list = call->values[0].json, .arena = call->arena}, w);
 }
 
 /* --- lists --- */
