@@ -78,7 +78,7 @@ held = [socket.create_server(("127.0.0.1", 0)) for _ in range(int(sys.argv[1]))]
 print(*(s.getsockname()[1] for s in held))' "$1"
 }
 
-# The last four lines make a node that was killed come back in seconds, and keep a small one small.
+# The last line keeps a small node small.
 kafka_properties() { # FOLDER PORT CONTROLLER_PORT
     cat <<END_OF_PROPERTIES
 process.roles=broker,controller
@@ -101,8 +101,6 @@ group.min.session.timeout.ms=1000
 num.partitions=4
 auto.create.topics.enable=false
 log.cleaner.dedupe.buffer.size=16777216
-broker.session.timeout.ms=2000
-broker.heartbeat.interval.ms=500
 END_OF_PROPERTIES
 }
 

@@ -4,8 +4,8 @@ import signal
 import socket
 import time
 
-from kafka_support import (SESSIONS, TOPICS, Apache, Feeder, KafkaLab, entries, expect_each_once, expect_in_order, scaled,
-                           session_event)
+from kafka_support import (KILLABLE, SESSIONS, TOPICS, Apache, Feeder, KafkaLab, entries, expect_each_once, expect_in_order,
+                           scaled, session_event)
 from lab import Session, expect, expect_equal, run_cases, wait_until
 
 SESSION_MS, N, ATTACKERS = 3000, 300, 60
@@ -90,7 +90,7 @@ def without_the_fence_the_zombie_would_commit_and_be_seen():
 
 
 def broker_is_killed_and_comes_back():
-    broker = Apache(lab)
+    broker = Apache(lab, lambda ports, folder: KILLABLE)
     other = KafkaLab("gbroker", broker.address)
     other.attackers(200)
     workers = [other.member(session_ms=SESSION_MS) for _ in range(2)]

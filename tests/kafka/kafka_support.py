@@ -97,6 +97,11 @@ def shell(function, *argv):
                           text=True).stdout
 
 
+# A node that was killed comes back in seconds. Only for those: a busy machine may stop any for as long, and one that has
+# these settings would then be fenced by itself.
+KILLABLE = {"broker.session.timeout.ms": 2000, "broker.heartbeat.interval.ms": 500}
+
+
 class Apache:
     """A broker of one's own."""
 
