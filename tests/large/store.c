@@ -52,7 +52,8 @@ static PGconn *connect_server(void)
 
 static Repo *connect_to(const char *database, const char *application_name)
 {
-    static _Thread_local char texts[2][700]; /* borrowed by the handle: the store's while it is made, and the one handed out */
+    /* Borrowed by the handle: the store's while it is made, and the one handed out. */
+    static _Thread_local char texts[2][700];
     static _Thread_local unsigned turn;
     char *conninfo = texts[turn++ % ARRAY_SIZE(texts)];
     Repo *repo;
