@@ -303,6 +303,41 @@ Test(repo_method, attackers_are_found_and_listed)
     cr_expect_eq(call_int("get_total_attackers", "{'search':'198.51.100.','service':'a_b'}"), 1);
 }
 
+/* Whole rows: the later pages of attackers come by other statements than the first. */
+Test(repo_method, pages_of_attackers_are_pieces_of_the_whole_list)
+{
+    static const char *const lists[] = {
+        "'sort_by':'recent'",
+        "'sort_by':'active'",
+        "'sort_by':'traversals'",
+        "'service':'ssh'",
+        "'service':'a\\\"b','sort_by':'active'",
+        "'service':'ssh','sort_by':'traversals'",
+        "'search':'198.51.100.1'",
+        "'search':'.1','service':'ssh','sort_by':'active'",
+    };
+    enum { N = 40, PAGE = 7 };
+
+    harness_sql("INSERT INTO attackers (ip, first_seen, last_seen, event_count, is_traversal, services)"
+                " SELECT '198.51.100.' || n, 'epoch', to_timestamp(n / 5), n / 3 %% 4, n %% 6 = 0,"
+                "  CASE WHEN n %% 2 = 0 THEN '[\"ssh\",\"a\\\"b\"]' ELSE '[\"ftp\"]' END::jsonb"
+                " FROM generate_series(1, %d) n",
+                N);
+    for (size_t i = 0; i < ARRAY_SIZE(lists); i++) {
+        cleanup(json_putp) json_object *whole = call("get_attackers", "{%s}", lists[i]);
+        size_t n = json_object_array_length(whole), at = 0;
+
+        cr_expect_gt(n, PAGE, "%s", lists[i]);
+        while (at < n) {
+            cleanup(json_putp) json_object *page =
+                call("get_attackers", "{%s,'limit':%d,'offset':%zu}", lists[i], PAGE, at);
+            cr_assert_eq(json_object_array_length(page), MIN(n - at, (size_t)PAGE), "%s at %zu", lists[i], at);
+            for (size_t k = 0; k < json_object_array_length(page); k++, at++)
+                cr_expect_str_eq(json_object_to_json_string(nth(page, k)), json_object_to_json_string(nth(whole, at)));
+        }
+    }
+}
+
 Test(repo_method, intelligence_merges_what_is_given)
 {
     const char *a = attacker("198.51.100.1");

@@ -32,41 +32,58 @@ static int upsert_attacker(MethodCall *call, JsonWriter *w)
 }
 
 #define SEARCHED(search) "(" search "::text IS NULL OR " COLUMN_HOLDS("ip", search) ")"
-#define OFFERS(service) "services @> to_jsonb(" service "::text)"
+/* The text as jsonb by functions that are immutable, unlike to_jsonb(): made once, and not for every row. */
+#define OFFERS(service) "services @> (jsonb_object(ARRAY['s', " service "::text]) -> 's')"
 #define OFFERS_IF_GIVEN(service) "(" service "::text IS NULL OR " OFFERS(service) ")"
 
 /* Statements of their own for each order, and within it for all, for a service and for a search: each has its plan. They
- * are planned anew: a common service is met soon on the way down the order, a rare one is gathered first. A search reads the table (OFFSET 0 keeps it apart), as walking an index in vain would take ten times as long. */
-#define PAGE(name_, from, order)                                                                                       \
-    {                                                                                                                  \
-        .name = "method_get_attackers_" name_, .shape = SHAPE_ROWS,                                                    \
-        .sql = "SELECT * FROM " from " ORDER BY " order "last_seen DESC, uuid LIMIT $1 OFFSET $2", .plan_anew = true   \
-    }
+ * are planned anew: a common service is met soon on the way down the order, a rare one is gathered first. A search reads
+ * the table (OFFSET 0 keeps it apart), as walking an index in vain would take ten times as long. */
 #define ALL "attackers"
 #define OF_SERVICE "attackers WHERE " OFFERS("$5")
 #define FOUND "(SELECT * FROM attackers WHERE " COLUMN_HOLDS("ip", "$3") " AND " OFFERS_IF_GIVEN("$5") " OFFSET 0) a"
-#define PAGES(name_, order)                                                                                            \
-    PAGE(name_, ALL, order), PAGE(name_ "_of", OF_SERVICE, order), PAGE(name_ "_found", FOUND, order)
+#define FIRST(name_, from, order)                                                                                      \
+    {                                                                                                                  \
+        .name = "method_get_attackers_" name_, .shape = SHAPE_ROWS, .plan_anew = true,                                 \
+        .sql = "SELECT * FROM " from " ORDER BY " order "last_seen DESC, uuid LIMIT $1 OFFSET $2"                      \
+    }
+/* Behind an offset: the rows that are skipped are wide, so an index finds the ids of the page and they its rows. */
+#define LATER(name_, from, order)                                                                                      \
+    {                                                                                                                  \
+        .name = "method_get_attackers_later_" name_, .shape = SHAPE_ROWS, .plan_anew = true,                           \
+        .sql = "SELECT a.* FROM (SELECT uuid FROM " from " ORDER BY " order "last_seen DESC, uuid LIMIT $1 OFFSET $2)" \
+               " p CROSS JOIN LATERAL (SELECT * FROM attackers WHERE uuid = p.uuid OFFSET 0) a"                        \
+               " ORDER BY " order "last_seen DESC, a.uuid"                                                             \
+    }
+#define PAGES(page, name_, order)                                                                                      \
+    {                                                                                                                  \
+        page(name_, ALL, order), page(name_ "_of", OF_SERVICE, order), page(name_ "_found", FOUND, order)              \
+    }
 
 static int get_attackers(MethodCall *call, JsonWriter *w)
 {
-    enum { SEARCH = 2, SORT_BY, SERVICE };
+    enum { OFFSET = 1, SEARCH, SORT_BY, SERVICE };
+    typedef struct Pages {
+        Statement all, of_service, found;
+    } Pages;
     static const struct {
         const char *sort_by;
-        Statement all, of_service, found;
+        Pages first, later;
     } orders[] = {
-        {"recent", PAGES("recent", "")},
-        {"active", PAGES("active", "event_count DESC, ")},
-        {"traversals", PAGES("traversals", "is_traversal DESC, ")},
+#define ORDER(name_, order) {name_, PAGES(FIRST, name_, order), PAGES(LATER, name_, order)}
+        ORDER("recent", ""),
+        ORDER("active", "event_count DESC, "),
+        ORDER("traversals", "is_traversal DESC, "),
     };
     size_t at = 0; /* an unknown order is that of the latest */
 
     for (size_t i = 0; i < ARRAY_SIZE(orders); i++)
         if (str_eq_cstr(method_text(call, SORT_BY), orders[i].sort_by))
             at = i;
-    const Statement *page = method_text(call, SEARCH).data    ? &orders[at].found
-                            : method_text(call, SERVICE).data ? &orders[at].of_service
-                                                              : &orders[at].all;
+    const Pages *pages = call->values[OFFSET].number > 0 ? &orders[at].later : &orders[at].first;
+    const Statement *page = method_text(call, SEARCH).data    ? &pages->found
+                            : method_text(call, SERVICE).data ? &pages->of_service
+                                                              : &pages->all;
     return method_run_statement(call, page, w);
 }
 
