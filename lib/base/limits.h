@@ -34,6 +34,7 @@
 #define LIMIT_OUTBOX_ROW_BYTES (1024 * 1024)          /* one packed row of event_outbox */
 #define LIMIT_OUTBOX_PENDING_BYTES (32 * 1024 * 1024) /* packs published and not yet acknowledged; above: wait */
 #define LIMIT_PREFETCH_BYTES (8 * 1024 * 1024)        /* what librdkafka may hold of one topic for us */
+#define LIMIT_FETCH_BYTES (1024 * 1024)               /* of one answer, compressed: it comes on top of the prefetch */
 #define LIMIT_DEFERRED_BATCH 500                      /* deferred events taken up in one transaction */
 
 /* --- ingest --- */

@@ -268,11 +268,31 @@ static void set_all(rd_kafka_conf_t *conf, const Setting *settings, size_t n)
             abort(); /* our own tables: every release from 2.0.2 on knows these */
 }
 
-static void set_bytes_as_kib(rd_kafka_conf_t *conf, const char *name, int64_t bytes)
+static void set_number(rd_kafka_conf_t *conf, const char *name, int64_t value)
 {
     char text[24];
-    snprintf(text, sizeof(text), "%lld", (long long)(bytes / 1024));
+    snprintf(text, sizeof(text), "%lld", (long long)value);
     set_all(conf, &(Setting){name, text}, 1);
+}
+
+static int64_t get_number(const rd_kafka_conf_t *conf, const char *name)
+{
+    char text[24] = "";
+    size_t n = sizeof(text);
+    int64_t value = 0;
+
+    if (rd_kafka_conf_get(conf, name, text, &n) == RD_KAFKA_CONF_OK)
+        (void)text_to_int64(str_from(text), &value);
+    return value;
+}
+
+/* librdkafka refuses to ask for less than the largest record. */
+static void fetch_largest(rd_kafka_conf_t *conf)
+{
+    int64_t largest = get_number(conf, "message.max.bytes");
+
+    if (get_number(conf, "fetch.max.bytes") < largest)
+        set_number(conf, "fetch.max.bytes", largest);
 }
 
 static bool names_brokers(const rd_kafka_conf_t *conf)
@@ -302,14 +322,17 @@ rd_kafka_conf_t *bus_conf_new(const Config *config, BusRole role, const char *gr
         set_all(conf, consumer_defaults, ARRAY_SIZE(consumer_defaults));
         if (!broker_side_groups(config))
             set_all(conf, classic_group, ARRAY_SIZE(classic_group));
-        set_bytes_as_kib(conf, "queued.max.messages.kbytes", LIMIT_PREFETCH_BYTES);
+        set_number(conf, "queued.max.messages.kbytes", LIMIT_PREFETCH_BYTES / 1024);
+        /* Records come compressed to a tenth, and what an answer brings is there whatever the prefetch is bounded by:
+         * with the default, 1 MiB of each partition, that was 100 MiB. */
+        set_number(conf, "fetch.max.bytes", LIMIT_FETCH_BYTES);
         /* Of 2.2 and later; how long fetching stops once that much is there, see also keep_fetching(). */
         (void)rd_kafka_conf_set(conf, "fetch.queue.backoff.ms", "50", NULL, 0);
     } else if (role == BUS_ROLE_ADMIN) {
         set_all(conf, admin_defaults, ARRAY_SIZE(admin_defaults));
     } else {
         set_all(conf, producer_defaults, ARRAY_SIZE(producer_defaults));
-        set_bytes_as_kib(conf, "queue.buffering.max.kbytes", LIMIT_OUTBOX_PENDING_BYTES);
+        set_number(conf, "queue.buffering.max.kbytes", LIMIT_OUTBOX_PENDING_BYTES / 1024);
     }
     for (size_t i = 0; r == 0 && i < config->n_kafka; i++)
         r = apply_property(conf, &config->kafka[i], ret_error);
@@ -324,6 +347,7 @@ rd_kafka_conf_t *bus_conf_new(const Config *config, BusRole role, const char *gr
     if (consumer) {
         cleanup(freep) char *full = bus_topic_full_name(config->kafka_topic_prefix, group);
         set_all(conf, consumer_fixed, ARRAY_SIZE(consumer_fixed));
+        fetch_largest(conf);
         set_all(conf, &(Setting){"group.id", full}, 1);
         if (instance_id)
             set_all(conf, &(Setting){"group.instance.id", instance_id}, 1);

@@ -119,6 +119,15 @@ Test(bus_conf, the_rest_passes, .init = start, .fini = stop)
     cr_assert_eq(open_producer(), 0, "%s", error);
 }
 
+/* A consumer asks for little at once, and yet for the largest record that may come. */
+Test(bus_conf, larger_records_may_be_allowed, .init = start, .fini = stop)
+{
+    cr_assert_eq(set("kafka.bootstrap.servers", "127.0.0.1:1"), 0);
+    cr_assert_eq(set("kafka.message.max.bytes", "4000000"), 0);
+    cr_assert_eq(open_consumer(), 0, "%s", error);
+    cr_assert_eq(open_producer(), 0, "%s", error);
+}
+
 Test(bus_conf, without_a_broker_nothing_opens, .init = start, .fini = stop)
 {
     cr_assert_eq(open_consumer(), -EINVAL);
