@@ -48,10 +48,10 @@ private_make() { # [PARENT]
     [ -n "$base" ] || base=$(private_base)
 
     private_remove_stale "$base"
-    PRIVATE=$(mktemp -d "$base/decnet-$EUID-XXXXXX")
-    TO_REMOVE+=("$PRIVATE")
+    PRIVATE=$(mktemp -du "$base/decnet-$EUID-XXXXXX")
+    TO_REMOVE+=("$PRIVATE") # before it is there, so that a signal between the two leaves nothing
+    mkdir -m 711 -- "$PRIVATE"
     private_own
-    chmod 711 "$PRIVATE"
 }
 
 private_own() { # this run is the one that works with it; what a killed one still had running there ends

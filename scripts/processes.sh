@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # Processes of a run: started so that they can be found again, ended so that none is left behind.
 #
-# Every process that a run starts carries a mark in its environment, RUN_MARK: the run's own pid and start time, or, if
+# Every process of a run carries a mark in its environment, RUN_MARK: the pid and start time of the run, or, if
 # it serves a private folder and may outlive the run, that folder. So leftovers are found, also those of a run that was
 # killed. PostgreSQL overwrites its environment: it is found by the pid and start time written to the private folder.
 
@@ -19,19 +19,32 @@ process_is() { # PID STARTED: is it still that process?
 }
 
 RUN_ID=$$.$(process_started $$)
-export RUN_MARK=$RUN_ID
 ATTENDED=    # pid of what attend() waits for
 PRIVATE=     # the private folder in use
 TO_REMOVE=() # private folders that go when this run ends, with what serves them
 
+# Run this script again as one that carries its own mark (pid and start time stay as they are): then every child does,
+# also in the moment between its birth and the program that it becomes.
+mark_self() { # ARGUMENT...
+    [ "${RUN_MARK:-}" = "$RUN_ID" ] || RUN_MARK=$RUN_ID exec "$BASH" "$0" "$@"
+}
+
 # Start COMMAND in the background, in a session of its own (a Ctrl-C is for ./run, which then ends it in order).
-# Sets SPAWNED to its pid and writes it to the private folder. Its output goes to NAME.log there.
+# Sets SPAWNED to its pid. Its output goes to NAME.log in the private folder.
 spawn() { # NAME COMMAND...
-    local name=$1
-    shift
-    RUN_MARK=$PRIVATE setsid "$@" </dev/null >"$PRIVATE/$name.log" 2>&1 3<&- 4>&- 8>&- &
+    recorded "$@" </dev/null >"$PRIVATE/$1.log" 2>&1 3<&- 4>&- 8>&- &
     SPAWNED=$!
-    printf '%s %s %s\n' "$SPAWNED" "$(process_started "$SPAWNED" || echo gone)" "$name" >>"$PRIVATE/processes"
+    until process_recorded "$SPAWNED" || ! process_started "$SPAWNED" >/dev/null; do
+        sleep 0.01
+    done
+}
+
+# Become COMMAND, known to the private folder: a signal to ./run never finds one running that is not written down.
+recorded() { # NAME COMMAND...
+    local pid=$BASHPID # in a $(…) it would be another
+    printf '%s %s %s\n' "$pid" "$(process_started "$pid")" "$1" >>"$PRIVATE/processes"
+    shift
+    RUN_MARK=$PRIVATE exec setsid "$@"
 }
 
 # Run COMMAND (a program or a function) to its end with the caller's standard input. Unlike a plain call a signal to
@@ -43,6 +56,10 @@ attend() { # COMMAND...
     wait "$ATTENDED" || status=$?
     ATTENDED=
     return "$status"
+}
+
+process_recorded() { # PID
+    grep -q "^$1 " "$PRIVATE/processes" 2>/dev/null
 }
 
 # The recorded process of that name, newest first, as "pid started"; fails if none is alive.
@@ -84,11 +101,16 @@ end_processes() { # SIGNAL TENTHS PID...: ask, wait, insist
     }
 }
 
-# End the processes that carry a mark. This grep must not find itself.
+# End the processes that carry a mark, but for this one. Those of other users cannot be read, and are not ours.
 end_marked() { # MARK
-    local pids=()
-    mapfile -t pids < <(env -u RUN_MARK grep -lzsxF "RUN_MARK=$1" /proc/[0-9]*/environ |
-        sed 's|/proc/\([0-9]*\)/environ|\1|')
+    local file entries pids=()
+    for file in /proc/[0-9]*/environ; do
+        { mapfile -d '' -t entries <"$file"; } 2>/dev/null || continue
+        file=${file#/proc/}
+        if [[ " ${entries[*]} " == *" RUN_MARK=$1 "* && ${file%/environ} != "$$" ]]; then
+            pids+=("${file%/environ}")
+        fi
+    done
     end_processes TERM 50 "${pids[@]}"
 }
 
@@ -107,11 +129,13 @@ end_servers() { # FOLDER
 }
 
 # Called once by main: whatever happens, nothing is left behind.
+# The lone ')' is never run. bash 5.2 also runs a trap when it is about to parse a $(…), and then reads the trap's text as
+# if it stood in there: without the ')' that would be a syntax error and exit status 2.
 guard_exit() {
     trap 'leave $?' EXIT
-    trap 'exit 129' HUP
-    trap 'exit 130' INT
-    trap 'exit 143' TERM
+    trap $'exit 129\n)' HUP
+    trap $'exit 130\n)' INT
+    trap $'exit 143\n)' TERM
 }
 
 leave() { # STATUS

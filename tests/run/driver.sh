@@ -6,7 +6,6 @@ set -euo pipefail
 TOP=$1
 BUILD=$2/build
 FAKES=$2/fakes
-shift 2
 mkdir -p "$BUILD" "$FAKES"
 for name in decnet-broker decnet-ttp decnet-attribution decnetctl java kcat; do
     ln -sf "$TOP/tests/run/fake_program.sh" "$FAKES/$name"
@@ -15,6 +14,9 @@ for part in common processes packages build private postgres kafka environment d
     # shellcheck source=/dev/null
     . "$TOP/scripts/$part.sh"
 done
+
+mark_self "$@"
+shift 2
 
 packages_ensure() { :; }
 build_programs() { :; }

@@ -24,13 +24,16 @@ class Place:
         self.tmp.mkdir(mode=0o777)
         self.log = self.folder / "log"
         self.log.write_text("three\nlines\nhere\n")
+        self.marks = [f"RUN_MARK={self.tmp}/".encode()]
 
     def start(self, *command, tmp=None, stdin=subprocess.DEVNULL, **env):
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("DECNET_", "PG"))}
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [PROJECT / "tests/run/driver.sh", PROJECT, self.folder, *command], stdin=stdin, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE, text=True, start_new_session=True, env=clean | {"TMPDIR": str(tmp or self.tmp)} | env,
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+        self.marks.append(f"RUN_MARK={process.pid}.".encode())
+        return process
 
     def run(self, *command, **options):
         process = self.start(*command, **options)
@@ -43,10 +46,10 @@ class Place:
         for command in Path("/proc").glob("[0-9]*/cmdline"):
             try:
                 text = command.read_bytes().decode(errors="replace").replace("\0", " ")
-                marked = f"RUN_MARK={self.tmp}/".encode() in (command.parent / "environ").read_bytes()
+                environ = (command.parent / "environ").read_bytes()
             except OSError:
                 continue
-            if f"-D {self.tmp}" in text or marked:
+            if f"-D {self.tmp}" in text or any(mark in environ for mark in self.marks):
                 found.append(text)
         return found
 
@@ -180,6 +183,18 @@ def signals_leave_nothing(place):
         expect(place.settles(lambda left: not left), number, delay, place.left())
 
 
+def a_signal_finds_bash_anywhere(place):
+    """Between two commands, while one runs, before a substitution (where bash 5.2 parses a trap wrongly)."""
+    moments = ("kill -{0} $$; echo no", "(sleep 0.1; kill -{0} $$) & sleep 0.3; echo no", "(sleep 0.1; kill -{0} $$) & wait; echo no",
+               "x=$(kill -{0} $$; sleep 0.1)$(echo no)")
+    for name, number in (("HUP", 1), ("INT", 2), ("TERM", 15)):
+        for moment in moments:
+            script = 'set -euo pipefail; . "$0"/common.sh; . "$0"/processes.sh; guard_exit; ' + moment.format(name)
+            done = subprocess.run(["bash", "-c", script, PROJECT / "scripts"], stdin=subprocess.DEVNULL, text=True,
+                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=30, check=False)
+            expect(done.returncode == 128 + number and done.stdout == "", name, moment, done)
+
+
 def the_next_start_cleans_up_after_a_kill(place):
     process = place.start("demo", place.log, FAKE_SECONDS="60")
     deadline = time.monotonic() + 30
@@ -225,8 +240,9 @@ CASES = (demo_prints_one_object_and_leaves_nothing, demo_tells_a_person_how_atta
          standard_input_reaches_the_ingester, a_worker_that_ends_fails_the_demo, a_file_that_is_not_there_fails_at_once,
          kept_is_added_to_and_stopped, demo_on_kafka_runs_a_group_and_leaves_nothing, kept_on_kafka_has_its_workers,
          kafka_starts_once_and_stops, kafka_that_fails_or_dies_leaves_nothing, signals_leave_nothing,
-         the_next_start_cleans_up_after_a_kill, the_next_start_cleans_up_after_an_early_kill,
-         two_at_once_do_not_disturb_each_other, odd_folders_for_temporary_files)
+         a_signal_finds_bash_anywhere, the_next_start_cleans_up_after_a_kill,
+         the_next_start_cleans_up_after_an_early_kill, two_at_once_do_not_disturb_each_other,
+         odd_folders_for_temporary_files)
 
 
 def main():
