@@ -129,13 +129,19 @@ end_servers() { # FOLDER
 }
 
 # Called once by main: whatever happens, nothing is left behind.
-# The lone ')' is never run. bash 5.2 also runs a trap when it is about to parse a $(…), and then reads the trap's text as
-# if it stood in there: without the ')' that would be a syntax error and exit status 2.
 guard_exit() {
     trap 'leave $?' EXIT
-    trap $'exit 129\n)' HUP
-    trap $'exit 130\n)' INT
-    trap $'exit 143\n)' TERM
+    exit_at HUP 129
+    exit_at INT 130
+    exit_at TERM 143
+}
+
+# The lone ')' is never run. bash 5.2 also runs a trap when it is about to parse a $(…), and then reads the trap's text as
+# if it stood in there: without the ')' that would be a syntax error and exit status 2.
+exit_at() { # SIGNAL STATUS
+    local end=$'\n)'
+    # shellcheck disable=SC2064 # all of it is known now
+    trap "exit $2$end" "$1"
 }
 
 leave() { # STATUS
