@@ -9,7 +9,7 @@
  *
  * On the embedded broker the sessions lie there before the worker starts, and its own clock counts from its first record
  * to its last commit. With --kafka the workers are members of a group and wait; the clock counts from the first record
- * produced to the moment that all positions are committed, so producing is part of it. */
+ * produced to the moment that all positions are committed, so producing is part of it; the events are encoded before. */
 #include <errno.h>
 #include <signal.h>
 #include <spawn.h>
@@ -31,6 +31,12 @@ extern char **environ;
 
 enum { ATTACKERS = 2000, COMMANDS_PER_SESSION = 8, PAIRS_MAX = 64, WAIT_MS = 60000 };
 
+/* A session event as it is produced. */
+typedef struct Record {
+    char *key, *value;
+    size_t key_bytes, value_bytes;
+} Record;
+
 typedef struct Bench {
     int64_t sessions, pairs, batch, processes;
     const char *kafka; /* bootstrap servers of an Apache Kafka, or NULL */
@@ -38,6 +44,7 @@ typedef struct Bench {
     char folder[256], broker[128], database[512];
     Repo *repo;
     Config config;
+    Record *records; /* one a session */
     pid_t broker_pid;
 } Bench;
 
@@ -401,10 +408,28 @@ static void ignore_delivery(void *arg, void *opaque, int err)
     *(int *)arg |= err;
 }
 
+static void encode_sessions(Bench *b)
+{
+    b->records = calloc((size_t)b->sessions, sizeof(*b->records));
+    for (int64_t i = 0; i < b->sessions; i++) {
+        Buf key = {0}, value = {0};
+        make_session(i, &key, &value);
+        b->records[i] = (Record){key.data, value.data, key.len, value.len};
+    }
+}
+
+static void free_sessions(Bench *b)
+{
+    for (int64_t i = 0; i < b->sessions; i++) {
+        free(b->records[i].key);
+        free(b->records[i].value);
+    }
+    free(b->records);
+}
+
 static void produce_sessions(Bench *b)
 {
     cleanup(freep) char *error = NULL;
-    cleanup(buf_free) Buf key = {0}, value = {0};
     BusProducer *producer;
     int failed = 0;
 
@@ -413,9 +438,9 @@ static void produce_sessions(Bench *b)
         bus_producer_open(&b->config, ignore_delivery, &failed, &producer, &error) != 0)
         die("Kafka", error);
     for (int64_t i = 0; i < b->sessions; i++) {
-        make_session(i, &key, &value);
-        while (bus_producer_send(producer, &bus_topics[BUS_ATTACKER_SESSION_ENDED], buf_str(&key), buf_str(&value),
-                                 NULL, 0, NULL) == BUS_E_FULL)
+        const Record *r = &b->records[i];
+        while (bus_producer_send(producer, &bus_topics[BUS_ATTACKER_SESSION_ENDED], (Str){r->key, r->key_bytes},
+                                 (Str){r->value, r->value_bytes}, NULL, 0, NULL) == BUS_E_FULL)
             bus_producer_poll(producer, 10);
         bus_producer_poll(producer, 0);
     }
@@ -599,6 +624,7 @@ static void bench_tagging(Bench *b)
     Shares sum = {0};
 
     insert_attackers(b);
+    encode_sessions(b);
     b->kafka ? start_members(b) : produce_sessions(b);
     for (int i = 0; i < b->pairs; i++) {
         Rows rows = {0};
@@ -633,6 +659,7 @@ static void bench_tagging(Bench *b)
     printf("COPY      the same rows, the same rows per commit: median %.0f rows/s\n", median(copy_rates, n));
     printf("ratio     median %.2f (bars on Apache Kafka: 0.70 with one process, 1.10 with two)\n", median(ratios, n));
     print_shares(b, &sum, busy_s);
+    free_sessions(b);
 }
 
 static void usage(void)
