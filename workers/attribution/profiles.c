@@ -57,14 +57,24 @@ static int by_series(const void *a, const void *b)
     return c ? c : str_cmp(x->primitive, y->primitive);
 }
 
+static bool begins_series(const SeriesChange *changes, size_t i)
+{
+    return i == 0 || by_series(&changes[i - 1], &changes[i]) != 0;
+}
+
+/* Counted first: a profile takes much more room than a change, and a series of a batch has mostly several of these. */
 static void group(Profiles *p, SeriesChange *changes, size_t n)
 {
-    p->items = arena_calloc(p->arena, n + 1, sizeof(*p->items));
-    p->keys = arena_calloc(p->arena, n + 1, sizeof(*p->keys));
+    size_t n_series = 0;
+
     if (n)
         qsort(changes, n, sizeof(*changes), by_series);
+    for (size_t i = 0; i < n; i++)
+        n_series += begins_series(changes, i);
+    p->items = arena_calloc(p->arena, n_series + 1, sizeof(*p->items));
+    p->keys = arena_calloc(p->arena, n_series + 1, sizeof(*p->keys));
     for (size_t i = 0; i < n; i++) {
-        if (p->n == 0 || by_series(p->items[p->n - 1].changes, &changes[i]) != 0) {
+        if (begins_series(changes, i)) {
             p->keys[p->n] = (SeriesKey){changes[i].identity, changes[i].primitive};
             p->items[p->n++] = (Profile){.changes = &changes[i]};
         }
