@@ -21,7 +21,7 @@ bool attribution_state_is_known(Str state)
     "unnest($1::uuid[], $2::text[], $3::jsonb[], $4::text[], $5::float8[], $6::int[], $7::float8[], $8::float8[],"     \
     " $9::int[], $10::bool[], $11::bool[]) WITH ORDINALITY AS i (" COLUMNS                                             \
     ", schema_version, may_go_back, touches, n)"
-#define STORED ROWS " JOIN attribution_state s ON s.identity_uuid = i.identity_uuid AND s.primitive = i.primitive"
+#define STORED " JOIN attribution_state s ON s.identity_uuid = i.identity_uuid AND s.primitive = i.primitive"
 #define IS_LATE "i.last_observation_ts < s.last_observation_ts AND NOT i.may_go_back"
 #define IS_SAME                                                                                                         \
     "i.schema_version IN (0, s.schema_version) AND NOT i.touches"                                                       \
@@ -99,10 +99,15 @@ static const Upsert upsert = {
     .judge = {.name = "attribution_states_judge",
               .shape = SHAPE_ROWS,
               .sql = "SELECT i.n, CASE WHEN " IS_LATE " THEN " UPSERT_STALE " WHEN " IS_SAME " THEN " UPSERT_SAME
-                     " ELSE " UPSERT_DIFFERS " END FROM " STORED},
+                     " ELSE " UPSERT_DIFFERS " END FROM " ROWS STORED},
+    .lock = {.name = "attribution_states_lock",
+             .shape = SHAPE_ROWS,
+             .sql =
+                 "SELECT FROM unnest($1::uuid[], $2::text[]) WITH ORDINALITY AS i (identity_uuid, primitive, n)" STORED
+                 " ORDER BY i.n FOR NO KEY UPDATE OF s"},
     .change = {.name = "attribution_states_change",
                .shape = SHAPE_ROWS,
-               .sql = "WITH c AS (SELECT i.*, s.state AS old_state, s.current_value AS old_value FROM " STORED
+               .sql = "WITH c AS (SELECT i.*, s.state AS old_state, s.current_value AS old_value FROM " ROWS STORED
                       "  ORDER BY i.n FOR NO KEY UPDATE OF s)"
                       " UPDATE attribution_state s SET current_value = c.current_value, state = c.state,"
                       "  confidence = c.confidence, observation_count = c.observation_count,"

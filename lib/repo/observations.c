@@ -127,6 +127,11 @@ static const Upsert upsert = {
                      " END, o.id FROM " ROWS " LEFT" STORED
                      " WHERE o.id IS NOT NULL OR EXISTS (SELECT FROM observations t WHERE t.id = i.id)"},
     .judged = judged,
+    .lock = {.name = "observations_lock",
+             .shape = SHAPE_ROWS,
+             .sql =
+                 "SELECT FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS i (evidence_ref, primitive, n)" STORED
+                 " ORDER BY i.n FOR NO KEY UPDATE OF o"},
     .change = {.name = "observations_change",
                .shape = SHAPE_ROWS,
                .sql = "WITH c AS (SELECT i.*, o.id AS stored, o.attacker_uuid AS old_attacker, o.ts AS old_ts,"

@@ -7,6 +7,11 @@ static void set_outcome(const Upsert *u, void *row, RowOutcome outcome)
     memcpy((char *)row + u->outcome_at, &outcome, sizeof(outcome));
 }
 
+static bool has_outcome(const Upsert *u, const void *row, RowOutcome outcome)
+{
+    return memcmp((const char *)row + u->outcome_at, &outcome, sizeof(outcome)) == 0;
+}
+
 /* Runs @s on @rows. */
 static int run(Repo *repo, const Upsert *u, const Statement *s, void *const *rows, size_t n, PGresult **ret_result)
 {
@@ -24,7 +29,7 @@ static size_t pick(const Upsert *u, void *const *rows, size_t n, RowOutcome outc
     size_t picked = 0;
 
     for (size_t i = 0; i < n; i++)
-        if (memcmp((char *)rows[i] + u->outcome_at, &outcome, sizeof(outcome)) == 0)
+        if (has_outcome(u, rows[i], outcome))
             to[picked++] = rows[i];
     return picked;
 }
@@ -76,6 +81,11 @@ static int insert(Repo *repo, const Upsert *u, void **rows, size_t *n)
     return 0;
 }
 
+static int removed(Repo *repo, const Statement *s)
+{
+    return repo_fail(repo, REPO_E_RETRY, s->name, "a row was removed while it was being written");
+}
+
 /* Sets the outcome of those that are stored; *ret_n is how many they are. */
 static int judge(Repo *repo, const Upsert *u, void *const *rows, size_t n, Arena *arena, size_t *ret_n)
 {
@@ -98,20 +108,22 @@ static int judge(Repo *repo, const Upsert *u, void *const *rows, size_t n, Arena
     return 0;
 }
 
+/* The same for rows that are known to be stored. */
+static int judge_stored(Repo *repo, const Upsert *u, void *const *rows, size_t n, Arena *arena)
+{
+    size_t n_stored = 0;
+
+    int r = judge(repo, u, rows, n, arena, &n_stored);
+    return r || n_stored == n ? r : removed(repo, &u->judge);
+}
+
 /* Rows of which nothing is stored as far as anybody knows. What others stored meanwhile is judged. */
 static int store_new(Repo *repo, const Upsert *u, void **rows, size_t n, Arena *arena)
 {
-    size_t n_stored;
-
     int r = u->copy.sql && n >= COPY_ROWS_MIN ? copy(repo, u, rows, &n) : 0;
     if (r == 0 && n)
         r = insert(repo, u, rows, &n);
-    if (r != 0 || n == 0)
-        return r;
-    r = judge(repo, u, rows, n, arena, &n_stored);
-    if (r == 0 && n_stored != n)
-        return repo_fail(repo, REPO_E_RETRY, u->judge.name, "a row was removed while it was being written");
-    return r;
+    return r || n == 0 ? r : judge_stored(repo, u, rows, n, arena);
 }
 
 /* What is not overwritten met a row that a third one had changed meanwhile, and lost against that. */
@@ -133,9 +145,8 @@ static int change(Repo *repo, const Upsert *u, void **rows, size_t n, Arena *are
     return 0;
 }
 
-/* Rows of different keys, in key order; @part has room for all of them. */
-static int write_round(Repo *repo, const Upsert *u, void *const *rows, size_t n, void **part, bool maybe_stored,
-                       Arena *arena)
+/* Rows of different keys in key order are judged, and stored where there was none; @part has room for all of them. */
+static int store(Repo *repo, const Upsert *u, void *const *rows, size_t n, void **part, bool maybe_stored, Arena *arena)
 {
     size_t ignored;
     int r = 0;
@@ -145,10 +156,51 @@ static int write_round(Repo *repo, const Upsert *u, void *const *rows, size_t n,
     if (maybe_stored)
         r = judge(repo, u, rows, n, arena, &ignored);
     size_t n_part = r ? 0 : pick(u, rows, n, ROW_NEW, part);
-    if (n_part)
-        r = store_new(repo, u, part, n_part, arena);
-    n_part = r ? 0 : pick(u, rows, n, ROW_CHANGED, part);
-    return n_part ? change(repo, u, part, n_part, arena) : r;
+    return n_part ? store_new(repo, u, part, n_part, arena) : r;
+}
+
+/* Those of them that were judged to differ. */
+static int change_some(Repo *repo, const Upsert *u, void *const *rows, size_t n, void **part, Arena *arena)
+{
+    size_t n_part = pick(u, rows, n, ROW_CHANGED, part);
+    return n_part ? change(repo, u, part, n_part, arena) : 0;
+}
+
+/* Puts the first row of each key of which any row is going to change to @keys, and keeps such a key's later rows. Both
+ * come in key order. */
+static size_t pick_keys(const Upsert *u, void *const *first, size_t n_first, void **later, size_t *n_later, void **keys)
+{
+    size_t picked = 0, kept = 0, at = 0;
+
+    for (size_t i = 0; i < n_first; i++) {
+        bool changes = has_outcome(u, first[i], ROW_CHANGED);
+        size_t end = at;
+        for (; end < *n_later && u->compare(later[end], first[i]) == 0; end++)
+            changes |= has_outcome(u, later[end], ROW_CHANGED);
+        if (changes) {
+            keys[picked++] = first[i];
+            memmove(later + kept, later + at, (end - at) * sizeof(*later));
+            kept += end - at;
+        }
+        at = end;
+    }
+    *n_later = kept;
+    return picked;
+}
+
+/* Later rows of a key may change what its first one left alone, and smaller keys than that changed: so all that will
+ * change is locked first. A verdict about a key that does not change stands, and needs no lock. */
+static int lock_keys(Repo *repo, const Upsert *u, void *const *first, size_t n_first, void **later, size_t *n_later,
+                     void **part, Arena *arena)
+{
+    cleanup(pgresult_freep) PGresult *result = NULL;
+
+    int r = judge_stored(repo, u, later, *n_later, arena);
+    size_t n = r ? 0 : pick_keys(u, first, n_first, later, n_later, part);
+    if (r != 0 || *n_later == 0)
+        return r;
+    r = run(repo, u, &u->lock, part, n, &result);
+    return r || (size_t)PQntuples(result) == n ? r : removed(repo, &u->lock);
 }
 
 static int by_key(const void *a, const void *b, void *arg)
@@ -174,23 +226,34 @@ static size_t take_round(const Upsert *u, void **sorted, size_t *n, void **round
     return taken;
 }
 
+/* Sorted rows: the first of each key, then round by round what follows. */
+static int write_rounds(Repo *repo, const Upsert *u, void **sorted, size_t n, bool maybe_stored, Arena *arena)
+{
+    void **round = sorted + n, **part = round + n;
+    size_t taken = take_round(u, sorted, &n, round);
+
+    int r = store(repo, u, round, taken, part, maybe_stored, arena);
+    if (r == 0 && n)
+        r = lock_keys(repo, u, round, taken, sorted, &n, part, arena);
+    r = r ? r : change_some(repo, u, round, taken, part, arena);
+    while (r == 0 && n) {
+        taken = take_round(u, sorted, &n, round);
+        r = judge_stored(repo, u, round, taken, arena);
+        r = r ? r : change_some(repo, u, round, taken, part, arena);
+    }
+    return r;
+}
+
 int upsert_rows(Repo *repo, const Upsert *u, void *rows, size_t n, bool maybe_stored, Arena *arena)
 {
-    cleanup(freep) void **sorted = calloc(3 * n + 1, sizeof(*sorted));
-    int r = 0;
+    cleanup(freep) void **sorted = calloc(3 * n + 1, sizeof(*sorted)); /* and two thirds for write_rounds() */
 
     if (!sorted)
         abort();
-    void **round = sorted + n, **part = round + n;
     for (size_t i = 0; i < n; i++)
         sorted[i] = (char *)rows + i * u->row_bytes;
     qsort_r(sorted, n, sizeof(*sorted), by_key, (void *)u);
-    while (r == 0 && n) {
-        size_t taken = take_round(u, sorted, &n, round);
-        r = write_round(repo, u, round, taken, part, maybe_stored, arena);
-        maybe_stored = true; /* what is left has keys of this round */
-    }
-    return r;
+    return n ? write_rounds(repo, u, sorted, n, maybe_stored, arena) : 0;
 }
 
 int upsert_compare(Repo *repo, const Upsert *u, void *rows, size_t n, Arena *arena)

@@ -6,12 +6,13 @@
  *   copy    what has no row yet, all of it or nothing: all that a large batch of new rows needs. A savepoint undoes it
  *           when there was one after all. Optional
  *   insert  the same, skipping what is there (ON CONFLICT DO NOTHING)
+ *   lock    locks, only where rows of one call share a key and later ones change more than the first
  *   change  locks, compares again and overwrites
  *
  * An insert takes its rows from unnest()s side by side in the select list, which puts them down nowhere in between, as
- * one in FROM does. Rows go in key order in each statement, and no insert follows a change, so two writers wait for each
- * other and never deadlock. Rows of one call that share a key follow each other in the caller's order. Private to
- * lib/repo. */
+ * one in FROM does. Rows of one call that share a key follow each other in the caller's order: the first of each key in one
+ * round, the second in the next. Rows go in key order in each statement, inserts come first, and what later rounds change
+ * is locked before anything changes, so two writers wait for each other and never deadlock. Private to lib/repo. */
 #pragma once
 
 #include "pg.h"
@@ -32,6 +33,7 @@ typedef struct Upsert {
     Statement insert;                            /* returns the key of each row that went in */
     bool (*is_key)(const PGresult *r, int i, const void *row);
     Statement judge;  /* returns (place from 1, verdict, …) of each row that is stored */
+    Statement lock;   /* returns a row, of any shape, for each that is stored, and locks them as `change` does */
     Statement change; /* returns (place from 1, …) of each row that it overwrote */
     void (*judged)(void *row, const PGresult *r, int i, Arena *arena); /* takes what stands behind; may be NULL */
     void (*changed)(void *row, const PGresult *r, int i, Arena *arena);

@@ -466,3 +466,32 @@ Test(repo_attribution, eight_writers_never_take_a_state_back)
     cr_expect_eq(harness_sql_int("SELECT count(*) FROM attribution_state"), STATES + 1);
     cr_expect_eq(harness_sql_int("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"), 0);
 }
+
+static void write_repeated_states(Repo *own, int index, void *arg)
+{
+    StoredState rows[STATES] = {0};
+    unsigned seed = (unsigned)index;
+
+    (void)arg;
+    for (int round = 0; round < ROUNDS; round++) {
+        cleanup(arena_freep) Arena *arena = arena_new();
+        for (int i = 0; i < STATES; i++) {
+            int other = rand_r(&seed) % (i + 1);
+            rows[i] = rows[other];
+            rows[other] = row(arena, i % (STATES / 3), 3 * round + rand_r(&seed) % 12, "stable", "1");
+        }
+        cr_expect_eq(upsert_in(own, rows, STATES, arena), 0, "%s", repo_error_text(own));
+    }
+}
+
+Test(repo_attribution, eight_writers_of_states_with_repeated_keys)
+{
+    for (unsigned i = 1; i <= 5; i++)
+        identity(i);
+    hammer_all(write_repeated_states, NULL);
+    cr_expect_eq(
+        harness_sql_int("SELECT count(*) FROM attribution_state WHERE last_observation_ts >= %d", 3 * (ROUNDS - 1)),
+        STATES / 3);
+    cr_expect_eq(harness_sql_int("SELECT count(*) FROM attribution_state"), STATES / 3);
+    cr_expect_eq(harness_sql_int("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"), 0);
+}

@@ -478,6 +478,30 @@ Test(repo_observations, rows_of_a_batch_with_one_key_follow_each_other)
     cr_expect_eq(harness_sql_int("SELECT count(*) FROM observations"), 2);
 }
 
+Test(repo_observations, a_replay_with_repeated_keys_locks_nothing)
+{
+    enum { N = 100 };
+    cleanup(arena_freep) Arena *arena = arena_new();
+    StoredObservation rows[2 * N];
+    Uuid a;
+
+    cr_assert(uuid_parse_text(str_from(attacker("198.51.100.1")), &a));
+    for (int i = 0; i < N; i++)
+        rows[i] = rows[N + i] = row(arena, &a, i, 100, "1");
+    for (int times = 0; times < 3; times++) {
+        cr_assert_eq(upsert_guessing(repo, rows, 2 * N, times == 2, arena), 0);
+        expect_outcome(rows, N, times ? ROW_UNCHANGED : ROW_NEW);
+        expect_outcome(rows + N, N, ROW_UNCHANGED);
+    }
+    cr_expect_eq(harness_sql_int("SELECT count(*) FROM observations WHERE xmax::text = '0'"), N);
+    /* the second row of one key makes it change: that one is locked */
+    rows[N + 5].ts = 101;
+    cr_assert_eq(upsert_guessing(repo, rows, 2 * N, true, arena), 0);
+    for (int i = 0; i < 2 * N; i++)
+        cr_expect_eq(rows[i].outcome, i == N + 5 ? ROW_CHANGED : ROW_UNCHANGED, "%d", i);
+    cr_expect_eq(harness_sql_int("SELECT count(*) FROM observations WHERE xmax::text = '0'"), N - 1);
+}
+
 Test(repo_observations, another_kind_of_the_same_value_is_a_change)
 {
     static const struct {
@@ -644,6 +668,50 @@ Test(repo_observations, eight_writers_of_new_rows)
     cr_expect_eq(harness_sql_int("SELECT count(*) FROM observations WHERE value = '1'"), ROUNDS * SHARED);
     cr_expect_eq(harness_sql_int("SELECT count(*) FROM observations WHERE value = '2'"), ROUNDS * OWN * HAMMERS);
     cr_expect_eq(harness_sql_int("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"), 0);
+}
+
+/* Each of MANY keys REPEATS times, shuffled: a later row changes what the first one left alone, whose key is smaller than
+ * those that the first ones changed. With each round some keys go and others come, anywhere in the order. */
+enum { MANY = 61, REPEATS = 3, REPEATED = MANY * REPEATS, ALL_KEYS = MANY + 4 * (ROUNDS - 1) };
+
+static void fill_repeated(Arena *arena, const Uuid *attacker_uuid, int index, int round, StoredObservation *rows)
+{
+    unsigned seed = (unsigned)(index * ROUNDS + round);
+
+    for (int i = 0; i < REPEATED; i++) {
+        int other = rand_r(&seed) % (i + 1), key = (4 * round + i % MANY) * 77 % ALL_KEYS;
+        rows[i] = rows[other];
+        rows[other] = row(arena, attacker_uuid, key, 3 * round + rand_r(&seed) % 12, "1");
+    }
+}
+
+static void write_repeated(Repo *own, int index, void *arg)
+{
+    StoredObservation rows[REPEATED] = {0};
+
+    for (int round = 0; round < ROUNDS; round++) {
+        cleanup(arena_freep) Arena *arena = arena_new();
+        fill_repeated(arena, arg, index, round, rows);
+        cr_expect_eq(upsert_guessing(own, rows, REPEATED, round % 2, arena), 0, "%s", repo_error_text(own));
+    }
+}
+
+Test(repo_observations, eight_writers_of_batches_with_repeated_keys)
+{
+    cleanup(arena_freep) Arena *arena = arena_new();
+    StoredObservation rows[REPEATED] = {0};
+    Uuid a;
+
+    cr_assert(uuid_parse_text(str_from(attacker("198.51.100.1")), &a));
+    hammer_all(write_repeated, &a);
+    cr_expect_eq(harness_sql_int("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"), 0);
+    cr_expect_eq(harness_sql_int("SELECT count(*) FROM observations"), ALL_KEYS);
+    for (int at = 0; at < HAMMERS * ROUNDS; at++) { /* nobody brought a greater one than what is stored */
+        fill_repeated(arena, &a, at / ROUNDS, at % ROUNDS, rows);
+        cr_assert_eq(observations_compare(repo, rows, REPEATED, arena), 0);
+        for (int i = 0; i < REPEATED; i++)
+            cr_expect(rows[i].outcome == ROW_UNCHANGED || rows[i].outcome == ROW_STALE, "%d: %d", i, rows[i].outcome);
+    }
 }
 
 static void store_one(Repo *own, int index, void *arg)
