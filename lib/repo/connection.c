@@ -16,7 +16,8 @@ enum {
     IDLE_POLL_MS = 5,
     IDLE_SLICE_US = 200,
     TRANSACTION_TRIES = 4,
-    COPY_CHUNK_BYTES = 32 * 1024
+    COPY_CHUNK_BYTES = 32 * 1024,
+    COPY_ROWS_MIN = 64, /* few rows are stored sooner by one statement than by the four of a copy */
 };
 
 typedef struct Prepared {
@@ -446,16 +447,15 @@ int repo_each(Repo *repo, const Statement *s, Args *args, int (*fn)(void *arg, c
 static const char copy_head[] = "PGCOPY\n\377\r\n\0\0\0\0\0\0\0\0\0", copy_tail[] = "\377\377";
 
 /* Rows go out while the server stores the earlier ones; what it has to say of them comes at the end. */
-static bool send_rows(Repo *repo, bool (*next)(void *arg, Buf *out), void *arg)
+static bool send_rows(Repo *repo, const CopyRows *rows)
 {
     cleanup(buf_free) Buf buf = {0};
-    bool more = true;
 
     buf_append(&buf, copy_head, sizeof(copy_head) - 1);
-    while (more) {
-        while (more && buf.len < COPY_CHUNK_BYTES)
-            more = next(arg, &buf);
-        if (!more)
+    for (size_t i = 0; i < rows->n;) {
+        while (i < rows->n && buf.len < COPY_CHUNK_BYTES)
+            rows->append(&buf, rows->arg, i++);
+        if (i == rows->n)
             buf_append(&buf, copy_tail, sizeof(copy_tail) - 1);
         if (PQputCopyData(repo->conn, buf.data, (int)buf.len) != 1 || !send_queued(repo))
             return false;
@@ -476,7 +476,7 @@ static PGresult *take_copy_in(Repo *repo)
 }
 
 /* In one message with its savepoint, which saves waiting once. It needs no release: COMMIT does that. */
-static int copy_in(Repo *repo, const Statement *s, bool (*next)(void *arg, Buf *out), void *arg)
+static int copy_in(Repo *repo, const Statement *s, const CopyRows *rows)
 {
     cleanup(buf_free) Buf sql = {0};
 
@@ -485,7 +485,7 @@ static int copy_in(Repo *repo, const Statement *s, bool (*next)(void *arg, Buf *
         return fail_result(repo, s->name, NULL);
     cleanup(pgresult_freep) PGresult *begun = take_copy_in(repo);
     if (PQresultStatus(begun) == PGRES_COPY_IN) {
-        if (!send_rows(repo, next, arg))
+        if (!send_rows(repo, rows))
             return fail_result(repo, s->name, NULL);
         PQclear(TAKE_PTR(begun));
     }
@@ -493,13 +493,16 @@ static int copy_in(Repo *repo, const Statement *s, bool (*next)(void *arg, Buf *
     return check_result(repo, s->name, SHAPE_NONE, begun ? begun : rest);
 }
 
-int repo_copy(Repo *repo, const Statement *s, bool (*next)(void *arg, Buf *out), void *arg, bool *ret_stored)
+int repo_copy(Repo *repo, const Statement *s, const CopyRows *rows, bool *ret_stored)
 {
     static const char unique_violation[] = "23505";
 
+    *ret_stored = rows->n == 0;
+    if (rows->n < COPY_ROWS_MIN)
+        return 0;
     if (!repo_is_connected(repo))
         return repo_fail(repo, REPO_E_RETRY, s->name, "not connected to the database");
-    int r = copy_in(repo, s, next, arg);
+    int r = copy_in(repo, s, rows);
     *ret_stored = r == 0;
     if (r == 0 || strcmp(repo->error.sqlstate, unique_violation) != 0)
         return r;

@@ -46,7 +46,7 @@ enum { N_COLUMNS = 11 };
 typedef struct Rows {
     LogRow (*at)(void *arg, size_t i);
     void *arg;
-    size_t n, copied;
+    size_t n;
 } Rows;
 
 static int insert_rows(Repo *repo, const Rows *rows)
@@ -81,13 +81,11 @@ static int insert_rows(Repo *repo, const Rows *rows)
     return repo_run(repo, &insert, &args, NULL);
 }
 
-static bool copy_next(void *arg, Buf *out)
+static void copy_row_of(Buf *out, const void *arg, size_t i)
 {
-    Rows *rows = arg;
+    const Rows *rows = arg;
+    LogRow row = rows->at(rows->arg, i);
 
-    if (rows->copied == rows->n)
-        return false;
-    LogRow row = rows->at(rows->arg, rows->copied++);
     copy_row(out, N_COLUMNS);
     copy_uuid(out, row.source_event_id);
     copy_time(out, row.timestamp_us);
@@ -100,7 +98,6 @@ static bool copy_next(void *arg, Buf *out)
     copy_str(out, row.msg);
     copy_str(out, row.trace_id);
     copy_str(out, row.span_id);
-    return true;
 }
 
 /* Nothing that is stored collides with new rows, as the lock is ours; if something does all the same, the second way
@@ -108,10 +105,10 @@ static bool copy_next(void *arg, Buf *out)
 int logs_append_each(Repo *repo, LogRow (*row_at)(void *arg, size_t i), void *arg, size_t n)
 {
     static const Statement copy = {.name = "logs_copy", .sql = "COPY logs (" COLUMNS ") FROM STDIN (FORMAT binary)"};
-    Rows rows = {.at = row_at, .arg = arg, .n = n};
-    bool stored = n == 0;
+    const Rows rows = {.at = row_at, .arg = arg, .n = n};
+    bool stored = false;
 
-    int r = n >= COPY_ROWS_MIN ? repo_copy(repo, &copy, copy_next, &rows, &stored) : 0;
+    int r = repo_copy(repo, &copy, &(CopyRows){copy_row_of, &rows, n}, &stored);
     return r != 0 || stored ? r : insert_rows(repo, &rows);
 }
 

@@ -99,12 +99,15 @@ void args_bind(Args *args, const char **values, int *lengths, int *formats);
 int repo_exec(Repo *repo, const Statement *s, Args *args, PGresult **ret_result) must_check;
 /* The same without rows: *ret_affected (may be NULL) is the number of rows changed. */
 int repo_run(Repo *repo, const Statement *s, Args *args, int64_t *ret_affected) must_check;
-enum { COPY_ROWS_MIN = 64 }; /* few rows are stored sooner by one statement than by four */
-/* COPY … FROM STDIN (FORMAT binary) within a transaction, nothing but name and sql of @s count: @next appends one row,
- * copy_row() and a copy_*() for each column, and returns false when it has no more. *ret_stored: all rows are stored; else
- * none is, because one of them, or one of the same key, was there already. */
-int repo_copy(Repo *repo, const Statement *s, bool (*next)(void *arg, Buf *out), void *arg,
-              bool *ret_stored) must_check;
+typedef struct CopyRows {
+    void (*append)(Buf *out, const void *arg, size_t i); /* row i of n: copy_row() and a copy_*() for each column */
+    const void *arg;
+    size_t n;
+} CopyRows;
+/* COPY … FROM STDIN (FORMAT binary) within a transaction; nothing but name and sql of @s count. *ret_stored: all rows are
+ * stored; else none is, because they are too few for it to pay, or because one of them, or one of the same key, was there
+ * already. */
+int repo_copy(Repo *repo, const Statement *s, const CopyRows *rows, bool *ret_stored) must_check;
 /* Hands the rows to @fn one by one (row 0 of @row), in constant memory. A result other than 0 cancels the statement and
  * is returned. @fn must not use @repo. */
 int repo_each(Repo *repo, const Statement *s, Args *args, int (*fn)(void *arg, const PGresult *row),

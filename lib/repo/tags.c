@@ -68,16 +68,13 @@ static int insert_missing(Repo *repo, const TagRow *rows, const UuidOrder *order
 typedef struct Copying {
     const TagRow *rows;
     const UuidOrder *order;
-    size_t n, at;
 } Copying;
 
-static bool copy_next(void *arg, Buf *out)
+static void copy_row_of(Buf *out, const void *arg, size_t i)
 {
-    Copying *c = arg;
+    const Copying *c = arg;
+    const TagRow *t = &c->rows[c->order[i].index];
 
-    if (c->at == c->n)
-        return false;
-    const TagRow *t = &c->rows[c->order[c->at++].index];
     copy_row(out, N_COLUMNS);
     copy_uuid(out, &t->uuid);
     copy_str(out, t->source_kind);
@@ -96,17 +93,16 @@ static bool copy_next(void *arg, Buf *out)
     copy_str(out, t->attack_release);
     copy_str(out, t->mitre_url);
     copy_time(out, t->observed_at_us);
-    return true;
 }
 
 /* COPY stores many rows at once, and none when one of them exists: then they go the other way. */
 static int insert_new(Repo *repo, const TagRow *rows, const UuidOrder *order, size_t n, bool *is_new)
 {
     static const Statement copy = {.name = "tags_copy", .sql = "COPY ttp_tag (" COLUMNS ") FROM STDIN (FORMAT binary)"};
-    Copying copying = {.rows = rows, .order = order, .n = n};
+    const Copying copying = {rows, order};
     bool stored = false;
 
-    int r = n >= COPY_ROWS_MIN ? repo_copy(repo, &copy, copy_next, &copying, &stored) : 0;
+    int r = repo_copy(repo, &copy, &(CopyRows){copy_row_of, &copying, n}, &stored);
     for (size_t i = 0; stored && i < n; i++)
         is_new[order[i].index] = true;
     return r != 0 || stored ? r : insert_missing(repo, rows, order, n, is_new);

@@ -37,26 +37,21 @@ static size_t pick(const Upsert *u, void *const *rows, size_t n, RowOutcome outc
 typedef struct Copying {
     const Upsert *u;
     void *const *rows;
-    size_t n, at;
 } Copying;
 
-static bool copy_next(void *arg, Buf *out)
+static void copy_row_of(Buf *out, const void *arg, size_t i)
 {
-    Copying *c = arg;
-
-    if (c->at == c->n)
-        return false;
-    c->u->copy_one(out, c->rows[c->at++]);
-    return true;
+    const Copying *c = arg;
+    c->u->copy_one(out, c->rows[i]);
 }
 
 /* All of them, and *n becomes 0, or none. */
 static int copy(Repo *repo, const Upsert *u, void *const *rows, size_t *n)
 {
-    Copying copying = {.u = u, .rows = rows, .n = *n};
+    const Copying copying = {u, rows};
     bool stored = false;
 
-    int r = repo_copy(repo, &u->copy, copy_next, &copying, &stored);
+    int r = repo_copy(repo, &u->copy, &(CopyRows){copy_row_of, &copying, *n}, &stored);
     *n = stored ? 0 : *n;
     return r;
 }
@@ -120,7 +115,7 @@ static int judge_stored(Repo *repo, const Upsert *u, void *const *rows, size_t n
 /* Rows of which nothing is stored as far as anybody knows. What others stored meanwhile is judged. */
 static int store_new(Repo *repo, const Upsert *u, void **rows, size_t n, Arena *arena)
 {
-    int r = u->copy.sql && n >= COPY_ROWS_MIN ? copy(repo, u, rows, &n) : 0;
+    int r = u->copy.sql ? copy(repo, u, rows, &n) : 0;
     if (r == 0 && n)
         r = insert(repo, u, rows, &n);
     return r || n == 0 ? r : judge_stored(repo, u, rows, n, arena);
