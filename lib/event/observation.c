@@ -102,47 +102,92 @@ static bool numbers_bytes(const JsonView *value, size_t *bytes)
     return true;
 }
 
-/* Names that differ in bytes that are no UTF-8 are equal once these are repaired. Reading the repaired text again leaves
- * the last of them, as jsonb would: nobody downstream has to choose among doubled members. */
-static void write_repaired(JsonWriter *w, Str json)
-{
-    static const char replacement[] = "\xef\xbf\xbd";
-    cleanup(json_putp) json_object *value = json_parse(json), *again = NULL;
+static void write_value(Arena *arena, const JsonView *value, JsonWriter *w);
 
-    json_value_object(w, value);
-    if (memmem(w->buf->data, w->buf->len, replacement, sizeof(replacement) - 1)) {
-        again = json_parse(buf_str(w->buf));
-        buf_clear(w->buf);
-        w->need_comma = false;
-        json_value_object(w, again);
-    }
-}
-
-/* As every value is written that we store: equal values are equal texts. */
-static void write_value(const JsonView *value, Buf *out)
+/* As it was written where no other type holds it: an integer beyond 64 bits is a value like any other. */
+static void write_number(const JsonView *value, JsonWriter *w)
 {
-    JsonWriter w = {.buf = out};
     int64_t i;
     double d;
 
-    if (view_is(value, json_type_string))
-        json_value_str(&w, view_str(value));
-    else if (view_int(value, &i))
-        json_value_int(&w, i);
+    if (view_int(value, &i))
+        json_value_int(w, i);
     else if (view_is(value, json_type_double) && view_double(value, &d))
-        json_value_double(&w, d);
+        json_value_double(w, d);
     else
-        write_repaired(&w, view_text(value));
+        json_value_raw(w, view_text(value));
+}
+
+typedef struct Member {
+    Str name; /* repaired */
+    const JsonView *value;
+} Member;
+
+static int by_name_and_place(const void *a, const void *b)
+{
+    const Member *x = a, *y = b;
+    int c = str_cmp(x->name, y->name);
+    return c ? c : (x->value > y->value) - (x->value < y->value);
+}
+
+/* Names that differ in what PostgreSQL cannot hold are equal once that is repaired. Of doubled names the last counts, as
+ * with jsonb: nobody downstream has to choose among them. */
+static void write_members(Arena *arena, const JsonView *object, JsonWriter *w)
+{
+    cleanup(freep) Member *members = calloc(view_count(object) + 1, sizeof(*members));
+    size_t n = 0;
+
+    if (!members)
+        abort();
+    view_each (v, object)
+        members[n++] = (Member){text_sanitize(arena, (Str){v->key, v->key_len}), v};
+    qsort(members, n, sizeof(*members), by_name_and_place);
+    for (size_t i = 0; i < n; i++) {
+        if (i + 1 < n && str_eq(members[i].name, members[i + 1].name))
+            continue;
+        json_value_str(w, members[i].name);
+        buf_add_char(w->buf, ':');
+        w->need_comma = false;
+        write_value(arena, members[i].value, w);
+    }
+}
+
+/* As every value is written that we store: equal values are equal texts. Depth is bounded by json_view(). */
+static void write_value(Arena *arena, const JsonView *value, JsonWriter *w)
+{
+    switch (value->type) {
+    case json_type_string:
+        json_value_str(w, view_str(value));
+        break;
+    case json_type_int:
+    case json_type_double:
+        write_number(value, w);
+        break;
+    case json_type_array:
+        json_begin_array(w);
+        view_each (v, value)
+            write_value(arena, v, w);
+        json_end_array(w);
+        break;
+    case json_type_object:
+        json_begin_object(w);
+        write_members(arena, value, w);
+        json_end_object(w);
+        break;
+    default: /* true, false, null */
+        json_value_raw(w, view_text(value));
+    }
 }
 
 static EventReject decode_value(Arena *arena, const JsonView *value, Str *ret)
 {
     cleanup(buf_free) Buf text = {0};
+    JsonWriter w = {.buf = &text};
     size_t extra = 0;
 
     if (!numbers_bytes(value, &extra))
         return EVENT_MALFORMED;
-    write_value(value, &text);
+    write_value(arena, value, &w);
     if (text.len + extra > LIMIT_OBSERVATION_VALUE_BYTES)
         return EVENT_OVERSIZE;
     *ret = str_dup(arena, buf_str(&text));

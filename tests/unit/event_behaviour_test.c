@@ -117,7 +117,10 @@ Test(event_behaviour, values_keep_their_form)
                                          "[]",
                                          "{}",
                                          "{\"b\":[1,null,{\"a\":\"x\"}]}",
-                                         "18446744073709551615"};
+                                         "18446744073709551615",
+                                         "18446744073709551616",
+                                         "-9223372036854775809",
+                                         "[100000000000000000001,{\"a\":-100000000000000000000000000000}]"};
     Observation o;
 
     for (size_t i = 0; i < ARRAY_SIZE(values); i++) {
@@ -135,6 +138,18 @@ Test(event_behaviour, names_that_repair_makes_equal_are_one)
 
     cr_assert_eq(decode(WHOLE ",\"value\":{\"a\xff\":1,\"b\":2,\"a\xfe\":[3]}}", &o), EVENT_OK);
     cr_assert(str_eq_cstr(o.value, "{\"a\xef\xbf\xbd\":[3],\"b\":2}"), STR_FMT, STR_ARG(o.value));
+}
+
+/* json-c ends a name at its first NUL. */
+Test(event_behaviour, names_with_a_nul_stay_apart)
+{
+    Observation o;
+
+    cr_assert_eq(decode(WHOLE ",\"value\":{\"a\\u0000y\":1,\"a\\u0000x\":2,\"a\":{\"\":[]}}}", &o), EVENT_OK);
+    cr_assert(str_eq_cstr(o.value, "{\"a\":{\"\":[]},\"a\xef\xbf\xbdx\":2,\"a\xef\xbf\xbdy\":1}"), STR_FMT,
+              STR_ARG(o.value));
+    cr_assert_eq(decode(WHOLE ",\"value\":{\"a\":1,\"b\":2,\"a\":3}}", &o), EVENT_OK);
+    cr_assert(str_eq_cstr(o.value, "{\"a\":3,\"b\":2}"), STR_FMT, STR_ARG(o.value));
 }
 
 Test(event_behaviour, what_is_refused)
