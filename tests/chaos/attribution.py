@@ -199,6 +199,21 @@ def later_version_of_an_observation_replaces_the_earlier_one():
                      [("stable", "a", 4, 2003.0)], f"states, turned: {turned}")
 
 
+def a_hash_that_becomes_another_kind_is_none_any_more():
+    who = attacker("203.0.113.88")
+    hashes = series(who, "x.kind", ["a", "b", "c"], value_kind="hash")
+    other = observation(who, "x.kind", "a", 1010.0, "s0", value_kind="categorical")
+    for told in ([hashes, [other]], [hashes + [other]], [[other], hashes]):
+        lab.wipe()
+        attacker("203.0.113.88")
+        for records in told:
+            feed(records)
+        expect_equal(states("state, confidence"), [("drifting", 0.5)], "two hashes left")
+        before = lab.dump()
+        read_all_anew()
+        expect_same_dump(before, lab.dump(), "read from the observations")
+
+
 def kinds_of_values():
     lab.wipe()
     who = attacker("203.0.113.83")
@@ -261,6 +276,6 @@ run_cases([sessions_become_states, changes_of_a_series_follow_each_other, identi
            reading_again_publishes_nothing, series_read_anew_say_the_same, other_batches_and_orders_end_the_same,
            typical_series, several_hands_are_announced_once_for_each_set, unknown_attacker_waits_for_its_row,
            what_cannot_be_used_is_a_dead_letter, one_evidence_a_thousand_times_counts_once,
-           later_version_of_an_observation_replaces_the_earlier_one, kinds_of_values,
-           times_from_the_future_are_as_good_as_others, merged_identities_are_one_series,
+           later_version_of_an_observation_replaces_the_earlier_one, a_hash_that_becomes_another_kind_is_none_any_more,
+           kinds_of_values, times_from_the_future_are_as_good_as_others, merged_identities_are_one_series,
            what_others_stored_is_found_by_its_hint])

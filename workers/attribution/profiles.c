@@ -119,6 +119,20 @@ static void take_in(Arena *arena, Profile *profile)
         series_offer_hashes(arena, s, hashes, n_hashes);
 }
 
+/* A hash that gave way may have been the newest of its value, whatever kind its new version is: only the observations
+ * themselves tell what is left. */
+static bool replaces_hash(const Profile *profile)
+{
+    bool replaces = false, has_hash = profile->series.n_hashes > 0;
+
+    for (size_t i = 0; i < profile->n_changes; i++) {
+        const SeriesChange *c = &profile->changes[i];
+        replaces = replaces || (c->has_row && !c->is_new);
+        has_hash = has_hash || (c->has_row && c->row.kind == VALUE_KIND_HASH);
+    }
+    return replaces && has_hash;
+}
+
 /* The packed end and what came in; a series without a row has not begun, since whoever stores observations leaves a
  * mark for those that the worker did not see. */
 static void load(Arena *arena, Profile *profile)
@@ -132,6 +146,7 @@ static void load(Arena *arena, Profile *profile)
     }
     if (stored->exists && (!stored->series.data || series_unpack(arena, stored->series, &profile->series) != 0))
         profile->read_all = true;
+    profile->read_all = profile->read_all || replaces_hash(profile);
     if (profile->read_all)
         return;
     profile->series.n = stored->exists ? stored->observation_count : 0;

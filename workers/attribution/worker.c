@@ -303,8 +303,7 @@ static int mark_hints(Worker *w, const Intake *in)
     return series_mark_attackers(worker_repo(w), attackers, names, n);
 }
 
-/* A hash that gave way may have been the newest of its value, and a row that moved to another attacker is missing
- * elsewhere: only the observations themselves tell what is left. */
+/* A row that moved to another attacker is missing elsewhere: only the observations themselves tell what is left. */
 static size_t changes_of(const Worker *w, const StoredObservation *row, const Decoded *d, SeriesChange *ret)
 {
     const Observation *o = &d->observation;
@@ -321,7 +320,7 @@ static size_t changes_of(const Worker *w, const StoredObservation *row, const De
                               .primitive = o->primitive,
                               .has_row = true,
                               .is_new = row->outcome == ROW_NEW,
-                              .read_all = moved || (row->outcome == ROW_CHANGED && in.kind == VALUE_KIND_HASH),
+                              .read_all = moved,
                               .row = in};
     if (moved)
         ret[n++] = (SeriesChange){.identity = row->old_attacker_uuid, .primitive = o->primitive, .read_all = true};
