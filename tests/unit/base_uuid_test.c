@@ -1,6 +1,7 @@
 /* Deterministic ids, against the vectors of the event contract. */
 #include <criterion/criterion.h>
 #include <string.h>
+#include <uuid/uuid.h>
 
 #include "base/uuid.h"
 
@@ -48,6 +49,27 @@ Test(uuid, event_and_tag_ids_of_the_contract)
     expect(&u, "030f7f56-900c-56c6-a01f-d824b59d89f2");
     u = uuid_v5(&UUID_NS_TTP_TAG, STR("command|8b5b4643-10c2-54f9-9f3e-a31e49d18554#0|R0007|1|T1059|T1059.004"));
     expect(&u, "707431cb-371d-589a-a8c8-2e0d4546cf3e");
+}
+
+/* Parts of every size around what is gathered before it is hashed, beside libuuid's hash of the whole name. */
+Test(uuid, ids_of_long_names)
+{
+    enum { LONG = 700 };
+    char name[LONG];
+    Uuid want;
+
+    for (size_t i = 0; i < LONG; i++)
+        name[i] = (char)(i * 31);
+    for (size_t a = 0; a < LONG; a += 1 + a / 40) {
+        for (size_t b = a + 1; b <= LONG; b += 7) {
+            char joined[LONG];
+            memcpy(joined, name, sizeof(joined));
+            joined[a] = '|';
+            Uuid got = uuid_v5_joined(&UUID_NS_LOG, (const Str[]){{joined, a}, {joined + a + 1, b - a - 1}}, 2);
+            uuid_generate_sha1(want.b, UUID_NS_LOG.b, joined, b);
+            cr_assert_eq(uuid_cmp(&got, &want), 0, "%zu of %zu bytes", a, b);
+        }
+    }
 }
 
 Test(uuid, text_both_ways)
