@@ -114,18 +114,20 @@ end_marked() { # MARK
     end_processes TERM 50 "${pids[@]}"
 }
 
-# End everything that serves a private folder: what carries its mark, then PostgreSQL, whose data nobody wants any more.
+# End everything that serves a private folder: PostgreSQL first and at once, whose data nobody wants any more (asked
+# politely it waits for its clients and writes its data), then what carries the folder's mark.
 end_servers() { # FOLDER
     local pid started name servers=()
 
-    end_marked "$1"
-    [ -f "$1/processes" ] || return 0
-    while read -r pid started name; do
-        if process_is "$pid" "$started"; then
-            servers+=("$pid")
-        fi
-    done <"$1/processes"
+    if [ -f "$1/processes" ]; then
+        while read -r pid started name; do
+            if [ "$name" = postgres ] && process_is "$pid" "$started"; then
+                servers+=("$pid")
+            fi
+        done <"$1/processes"
+    fi
     end_processes QUIT 100 "${servers[@]}"
+    end_marked "$1"
 }
 
 # Called once by main: whatever happens, nothing is left behind.

@@ -204,9 +204,10 @@ test_coverage() { # informs; cannot fail the run, its tests ran already
         return 0
     fi
     find "$BUILD/coverage" -name '*.gcda' -delete
-    attend meson test -C "$BUILD/coverage" --no-rebuild --suite decnet-workers:unit --logbase unit --quiet \
-        >"$PRIVATE/coverage.log" 2>&1 || :
-    say "== coverage of the unit tests"
+    test_server fast
+    attend meson test -C "$BUILD/coverage" --no-rebuild --suite decnet-workers:unit --suite decnet-workers:live \
+        --logbase coverage --quiet >"$PRIVATE/coverage.log" 2>&1 || :
+    say "== coverage of the suites unit and live"
     gcovr -r "$TOP" --filter "$TOP/lib/" --filter "$TOP/workers/" --filter "$TOP/tools/" --object-directory "$BUILD/coverage" \
         -s -o "$PRIVATE/coverage.txt" "$BUILD/coverage" 2>/dev/null | sed 's/^/  /' || : # gcovr unlinks its output file first
     test_time "coverage" "$started"

@@ -2,8 +2,10 @@
  *
  * All tests have one time-out: with two different ones Criterion 2.4 leaks, and a leak under ASan swallows its report. */
 #include <criterion/criterion.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/json.h"
 #include "worker_support.h"
@@ -365,4 +367,60 @@ Test(decnetctl, a_replay_without_broker_is_finished_later, .init = setup_with_br
     cr_expect(str_eq_cstr(record_header(r, BUS_HEADER_EVENT_ID), option(EVENT_ID, 2)), "added, as the record had none");
     expect_run(0, "outbox", "--json");
     cr_expect_str_eq(out, "[]\n");
+}
+
+/* --- ingest --- */
+
+static void feed(const char *path, int session)
+{
+    FILE *f = fopen(path, "ae");
+    cr_assert(
+        f && fprintf(f,
+                     "{\"eventid\":\"cowrie.session.connect\",\"session\":\"%08x\",\"protocol\":\"ssh\","
+                     "\"sensor\":\"d\",\"src_ip\":\"198.51.100.%d\",\"timestamp\":\"2026-01-01T00:00:%02d.000000Z\"}\n",
+                     session, session, session) > 0);
+    cr_assert_eq(fclose(f), 0);
+}
+
+/* The answer to COMMIT is lost, and the database is away when the ingester wants to ask what became of it. */
+static void lose_answer(PgCut cut)
+{
+    PgProxy *p = pg_proxy_start();
+    cleanup(freep) char *through = harness_pg_conninfo_through("decnet_ingest", pg_proxy_folder(p));
+    const char *argv[] = {harness_env("DECNET_CTL_PROGRAM"),
+                          "ingest",
+                          "cowrie",
+                          "--follow",
+                          option("--database=%s", through),
+                          bootstrap(),
+                          out_path,
+                          NULL};
+
+    feed(out_path, 1);
+    pid_t pid = harness_spawn(&(HarnessProgram){.argv = argv, .stderr_path = err_path});
+    cr_assert(harness_sql_wait(1, 20000, "SELECT count(*) FROM attacker_session"));
+    pg_proxy_refuse(p, true);
+    pg_proxy_cut_commit(p, cut, "logs_insert");
+    feed(out_path, 2);
+    cr_assert(harness_wait_text(err_path, "trying again", 20000));
+    cr_expect_eq(pg_proxy_cuts(p), 1);
+    usleep(400000); /* it tries in vain a few times */
+    pg_proxy_refuse(p, false);
+    feed(out_path, 3);
+    cr_expect(harness_sql_wait(3, 20000, "SELECT count(*) FROM attacker_session"));
+    cr_expect_eq(harness_end(pid, SIGTERM, 20000), 0, "%s", err = harness_read(err_path));
+    cr_expect_eq(harness_sql_int("SELECT count(*) FROM logs WHERE event_type <> 'session_recorded'"), 3);
+    pg_proxy_stop(p);
+}
+
+Test(decnetctl, ingest_asks_what_became_of_a_commit_once_it_can, .init = setup_with_broker,
+     .fini = teardown_with_broker, .timeout = 60)
+{
+    lose_answer(PG_CUT_AFTER);
+}
+
+Test(decnetctl, ingest_commits_again_what_never_arrived, .init = setup_with_broker, .fini = teardown_with_broker,
+     .timeout = 60)
+{
+    lose_answer(PG_CUT_BEFORE);
 }

@@ -29,7 +29,8 @@ struct Writer {
     Stored *stored;
     /* of the chunk at hand */
     Chunk *chunk;
-    bool applied; /* the assembly has eaten the chunk; a further attempt only writes again */
+    bool applied;  /* the assembly has eaten the chunk; a further attempt only writes again */
+    bool in_doubt; /* the answer to its COMMIT was lost, and nobody could be asked yet whether it happened */
     bool *is_new;
     AssemblyLine *places;
     Known *known;
@@ -650,9 +651,11 @@ int writer_store(Writer *w, Chunk *chunk)
     bool committed = false;
 
     w->chunk = chunk;
-    int r = repo_transaction(w->repo, attempt, w);
+    int r = w->in_doubt ? REPO_E_IN_DOUBT : repo_transaction(w->repo, attempt, w);
     if (r == REPO_E_IN_DOUBT) {
+        w->in_doubt = true; /* until the database can be asked, whatever else is called meanwhile */
         r = settle_doubt(w, &committed);
+        w->in_doubt = r != 0;
         r = r ? r : committed ? 0 : REPO_E_RETRY;
     }
     if (r != 0)
