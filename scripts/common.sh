@@ -6,6 +6,17 @@ export LC_ALL=C.UTF-8
 # The caller's standard input as descriptor 3: background commands get /dev/null otherwise.
 { exec 3<&0; } 2>/dev/null || exec 3</dev/null
 
+# Without the folders of PATH that this user may not enter, as runuser and sudo leave them: Meson looks for a program that
+# is not installed, meets one of these and fails.
+path_usable() {
+    local folder usable=
+    while IFS= read -rd: folder; do
+        [ ! -x "$folder" ] || usable+=${usable:+:}$folder
+    done <<<"$PATH:"
+    printf '%s' "$usable"
+}
+PATH=$(path_usable)
+
 # Everything that is not a result goes to standard error.
 say() {
     printf '%s\n' "$*" >&2
