@@ -29,6 +29,7 @@ struct Repo {
     RepoOptions options;
     PGconn *conn;
     Prepared *prepared;
+    bool plans_died; /* the server may still hold statements that are prepared no more */
     RepoError error;
     char error_text[900];
     bool (*idle)(void *arg);
@@ -43,13 +44,17 @@ static const struct {
     const char *prefix;
     int outcome;
 } outcomes[] = {
-    {"08", REPO_E_RETRY},       {"53", REPO_E_RETRY},    {"57", REPO_E_RETRY},
-    {"55P03", REPO_E_RETRY},    {"40", REPO_E_RETRY},    {"26000", REPO_E_RETRY},
-    {"0A000", REPO_E_RETRY},    {"25P03", REPO_E_RETRY}, {"58", REPO_E_RETRY},
-    {"23503", REPO_E_FK},       {"22", REPO_E_REJECTED}, {"23", REPO_E_REJECTED},
-    {"P0", REPO_E_REJECTED},    {"21", REPO_E_REJECTED}, {"42", REPO_E_OPERATOR},
-    {"28", REPO_E_OPERATOR},    {"3D", REPO_E_OPERATOR}, {"3F", REPO_E_OPERATOR},
-    {"25006", REPO_E_OPERATOR}, {"54", REPO_E_REJECTED}, {"", -EIO},
+    {"08", REPO_E_RETRY},    {"53", REPO_E_RETRY},
+    {"57", REPO_E_RETRY},    {"55P03", REPO_E_RETRY},
+    {"40", REPO_E_RETRY},    {"26000", REPO_E_RETRY},
+    {"0A000", REPO_E_RETRY}, {"25P03", REPO_E_RETRY},
+    {"58", REPO_E_RETRY},    {"23503", REPO_E_FK},
+    {"22", REPO_E_REJECTED}, {"23", REPO_E_REJECTED},
+    {"P0", REPO_E_REJECTED}, {"21", REPO_E_REJECTED},
+    {"42P05", REPO_E_RETRY}, {"42", REPO_E_OPERATOR},
+    {"28", REPO_E_OPERATOR}, {"3D", REPO_E_OPERATOR},
+    {"3F", REPO_E_OPERATOR}, {"25006", REPO_E_OPERATOR},
+    {"54", REPO_E_REJECTED}, {"", -EIO},
 };
 
 static const struct {
@@ -88,6 +93,7 @@ void repo_disconnect(Repo *repo)
     forget_prepared(repo);
     PQfinish(repo->conn);
     repo->conn = NULL;
+    repo->plans_died = false;
     repo->in_transaction = false;
 }
 
@@ -168,6 +174,17 @@ int repo_fail_as(Repo *repo, const char *sqlstate, const char *statement, const 
     return outcome;
 }
 
+/* A plan that died with a change of the schema or was left behind at a pooler's other server: to be prepared anew. */
+static bool is_plan_death(const char *sqlstate)
+{
+    return strncmp(sqlstate, "26", 2) == 0 || strncmp(sqlstate, "0A", 2) == 0 || strcmp(sqlstate, "42P05") == 0;
+}
+
+bool repo_plan_died(const Repo *repo)
+{
+    return is_plan_death(repo->error.sqlstate) && repo_is_connected(repo);
+}
+
 /* The server's own words; the row data that DETAIL would show is attacker text and stays out. */
 static int fail_result(Repo *repo, const char *statement, const PGresult *result)
 {
@@ -188,8 +205,10 @@ static int fail_result(Repo *repo, const char *statement, const PGresult *result
     for (size_t i = 0; i < ARRAY_SIZE(hints); i++)
         if (strncmp(state, hints[i].prefix, strlen(hints[i].prefix)) == 0)
             repo_hint(repo, "%s", hints[i].hint);
-    if (strncmp(state, "26", 2) == 0 || strncmp(state, "0A", 2) == 0)
-        forget_prepared(repo); /* a plan that died with a schema change or a pooler is prepared anew */
+    if (is_plan_death(state)) {
+        forget_prepared(repo);
+        repo->plans_died = true;
+    }
     return outcome_of(state);
 }
 
@@ -348,16 +367,28 @@ static const char *server_name(const Statement *s)
     return s->plan_anew ? "" : s->name;
 }
 
+/* Statements that died are forgotten here only: their names are free when the server has forgotten them, too. */
+static int forget_dead_plans(Repo *repo)
+{
+    int r = repo->plans_died ? repo_script(repo, "deallocate", "DEALLOCATE ALL") : 0;
+
+    repo->plans_died = repo->plans_died && r != 0;
+    return r;
+}
+
 static int prepare(Repo *repo, const Statement *s, const Args *args)
 {
     Prepared *p;
     HASH_FIND_PTR(repo->prepared, &s, p);
     if (p)
         return 0;
+    int r = forget_dead_plans(repo);
+    if (r != 0)
+        return r;
     if (!PQsendPrepare(repo->conn, server_name(s), s->sql, args->n, args->types))
         return fail_result(repo, s->name, NULL);
     cleanup(pgresult_freep) PGresult *result = take_result(repo);
-    int r = check_result(repo, s->name, SHAPE_NONE, result);
+    r = check_result(repo, s->name, SHAPE_NONE, result);
     if (r != 0 || s->plan_anew)
         return r;
     p = calloc(1, sizeof(*p));

@@ -112,6 +112,9 @@ int repo_copy(Repo *repo, const Statement *s, const CopyRows *rows, bool *ret_st
  * is returned. @fn must not use @repo. */
 int repo_each(Repo *repo, const Statement *s, Args *args, int (*fn)(void *arg, const PGresult *row),
               void *arg) must_check;
+/* Whether the last failure was that of a prepared statement which a change of the schema or a pooler took away. Such a
+ * failure is REPO_E_RETRY; the next try prepares anew. */
+bool repo_plan_died(const Repo *repo);
 /* Text that is not a parameterised statement: migrations, BEGIN. */
 int repo_script(Repo *repo, const char *name, const char *sql) must_check;
 PGconn *repo_connection(Repo *repo);

@@ -47,6 +47,47 @@ Test(repo_method, a_date_alone_is_its_midnight)
     refuse(REPO_E_INVALID, "since_ts must be a time", "count_orchestrator_failures", "{'since_ts':'2026-02-30'}");
 }
 
+static int count_item(void *arg, Str json)
+{
+    (void)json;
+    ++*(int *)arg;
+    return 0;
+}
+
+/* An upgrade adds columns while others work: their prepared statements die, but not their connections. */
+Test(repo_method, a_schema_that_changes_meanwhile_changes_what_comes_next)
+{
+    json_object_put(call("create_user", "{'user_data':{'uuid':'11111111-1111-4111-8111-111111111111',"
+                                        "'username':'a','password_hash':'h'}}"));
+    json_object_put(call("list_users", "{}"));
+    for (int i = 0; i < 3; i++) {
+        char column[8];
+        snprintf(column, sizeof(column), "new%d", i);
+        harness_sql("ALTER TABLE users ADD COLUMN %s int", column);
+        cleanup(json_putp) json_object *users = call("list_users", "{}");
+        expect_key(nth(users, 0), column, "null");
+    }
+}
+
+Test(repo_method, a_schema_that_changes_meanwhile_does_not_end_what_iterates)
+{
+    cleanup(json_putp) json_object *since = json_object_new_object();
+    int n = 0;
+
+    (void)attacker("198.51.100.1");
+    json_object_object_add(since, "since", json_object_new_string("2001-01-01T00:00:00Z"));
+    harness_sql("UPDATE attackers SET last_seen = '2026-01-01'");
+    for (int i = 0; i < 3; i++) {
+        harness_sql("ALTER TABLE canary_triggers ADD COLUMN new%d int", i);
+        harness_sql("ALTER TABLE attackers ADD COLUMN new%d int", i);
+        cr_expect_eq(repo_call_each(repo, "iter_canary_triggers_since", since, count_item, &n), 0, "%s",
+                     repo_error_text(repo));
+        cr_expect_eq(repo_call_each(repo, "get_all_attackers_for_export", NULL, count_item, &n), 0, "%s",
+                     repo_error_text(repo));
+        cr_expect_eq(n, i + 1);
+    }
+}
+
 /* What a role may do on how many tables. */
 #define MAY(what) "has_table_privilege('decnet_operator', c.oid, '" what "')"
 #define TABLES "SELECT count(*) FROM pg_class c WHERE relnamespace = 'decnet'::regnamespace AND relkind = 'r' AND "

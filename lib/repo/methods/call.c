@@ -806,7 +806,9 @@ int repo_call_each(Repo *repo, const char *method, json_object *params, RepoItem
     if (r != 0)
         return r;
     bind_all(&call, &args);
-    r = repo_each(repo, &m->statement, &args, each_row, &walk); /* one statement: one snapshot */
+    r = repo_each(repo, &m->statement, &args, each_row, &walk);             /* one statement: one snapshot */
+    if (r == REPO_E_RETRY && repo_plan_died(repo) && !in_transaction(repo)) /* before its first row */
+        r = repo_each(repo, &m->statement, &args, each_row, &walk);
     r = end_walk(&walk, r);
     return walk.stopped ? walk.stopped : outcome_for_caller(repo, r);
 }
