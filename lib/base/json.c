@@ -105,40 +105,82 @@ static bool integer_fits(Str number)
     return text_to_int64(number, &v) || (number.data[0] != '-' && number.len == most.len && str_cmp(number, most) <= 0);
 }
 
-static bool real_fits(Str number)
+/* JSON takes no zeros before an integer. */
+static bool is_long_integer(Str number)
 {
-    cleanup(freep) char *text = strndup(number.data, number.len);
-    if (!text)
-        abort();
-    return isfinite(strtod(text, NULL));
+    size_t sign = number.len && number.data[0] == '-';
+    bool is_integer = number.len > sign && number.data[sign] != '0';
+
+    for (size_t i = 0; i < number.len && is_integer; i++)
+        is_integer = !strchr("+.eE", number.data[i]);
+    return is_integer && !integer_fits(number);
 }
 
-static bool number_fits(Str number)
-{
-    for (size_t i = 0; i < number.len; i++)
-        if (strchr(".eE", number.data[i]))
-            return real_fits(number);
-    return integer_fits(number);
-}
+static const Str escaped_nul = STR("\\u0000"), no_exponent = STR("e0");
 
-bool json_numbers_fit(Str text)
+/* @text as json-c keeps all of it: without escapes of U+0000, and with an exponent behind an integer of more than 64 bits,
+ * which makes it a real, as whose text it is kept. The result is in @room, or @text itself. */
+static Str unbent(Buf *room, Str text)
 {
+    size_t copied = 0, i = 0;
     bool inside = false;
 
-    for (size_t i = 0; i < text.len; i++) {
-        char c = text.data[i];
-        if (c == '"') {
-            inside = !inside;
-        } else if (inside) {
-            i += c == '\\';
-        } else if (c == '-' || (c >= '0' && c <= '9')) {
-            Str number = number_at((Str){text.data + i, text.len - i});
-            if (!number_fits(number))
-                return false;
-            i += number.len - 1;
+    while (i < text.len) {
+        Str rest = {text.data + i, text.len - i};
+        char c = *rest.data;
+        Str number = inside ? (Str){0} : number_at(rest);
+        if (inside && str_starts(rest, escaped_nul.data)) {
+            buf_append(room, text.data + copied, i - copied);
+            copied = i += escaped_nul.len;
+        } else if (is_long_integer(number)) {
+            i += number.len;
+            buf_append(room, text.data + copied, i - copied);
+            buf_add_str(room, no_exponent);
+            copied = i;
+        } else {
+            inside ^= c == '"';
+            i += inside && c == '\\' ? 2 : number.len ? number.len : inside ? 1 + plain_run(text, i + 1) : 1;
         }
     }
-    return true;
+    if (copied == 0)
+        return text;
+    buf_append(room, text.data + copied, text.len - copied);
+    return buf_str(room);
+}
+
+json_object *json_parse_exact(Str text)
+{
+    cleanup(buf_free) Buf room = {0};
+    return text.data ? json_parse(unbent(&room, text)) : NULL;
+}
+
+bool json_is_finite(json_object *value)
+{
+    switch (json_object_get_type(value)) {
+    case json_type_double:
+        return isfinite(json_object_get_double(value));
+    case json_type_array:
+        for (size_t i = 0; i < json_object_array_length(value); i++)
+            if (!json_is_finite(json_object_array_get_idx(value, i)))
+                return false;
+        return true;
+    case json_type_object: {
+        json_object_object_foreach (value, key, member) {
+            (void)key;
+            if (!json_is_finite(member))
+                return false;
+        }
+        return true;
+    }
+    default:
+        return true;
+    }
+}
+
+bool json_is_int64(json_object *value)
+{
+    return json_object_is_type(value, json_type_int) &&
+           (json_object_get_int64(value) != INT64_MAX || json_object_get_uint64(value) == INT64_MAX);
 }
 
 json_object *json_member(json_object *obj, const char *key)
@@ -408,9 +450,23 @@ static void value_members(JsonWriter *w, json_object *value)
     json_end_object(w);
 }
 
+/* The digits of an integer that json_parse_exact() keeps as a real; absent for any other. */
+static Str long_integer(json_object *real)
+{
+    Str text = str_from(json_object_get_userdata(real));
+
+    if (!isfinite(json_object_get_double(real)) || text.len <= no_exponent.len)
+        return (Str){0};
+    Str digits = {text.data, text.len - no_exponent.len};
+    bool marked = memcmp(digits.data + digits.len, no_exponent.data, no_exponent.len) == 0;
+    return marked && is_long_integer(digits) ? digits : (Str){0};
+}
+
 /* Depth is bounded by json_parse(), so is this recursion. */
 void json_value_object(JsonWriter *w, json_object *value)
 {
+    Str digits;
+
     switch (json_object_get_type(value)) {
     case json_type_null:
         json_value_null(w);
@@ -423,7 +479,11 @@ void json_value_object(JsonWriter *w, json_object *value)
         buf_add(w->buf, json_object_get_string(value));
         break;
     case json_type_double:
-        json_value_double(w, json_object_get_double(value));
+        digits = long_integer(value);
+        if (digits.data)
+            json_value_raw(w, digits);
+        else
+            json_value_double(w, json_object_get_double(value));
         break;
     case json_type_string:
         json_value_str(w, json_str(value));

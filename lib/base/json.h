@@ -9,9 +9,13 @@
 /* Parse one whole JSON text. NULL when it is not JSON, nests deeper than LIMIT_JSON_DEPTH, has anything but white
  * space behind it, or is larger than INT_MAX. The caller releases with json_object_put() (cleanup(json_putp)). */
 json_object *json_parse(Str text) must_check;
-/* False when @text, which is JSON, has a number that json_parse() would not give back as it is: an integer beyond 64 bits
- * or a number beyond all doubles. */
-bool json_numbers_fit(Str text);
+/* The same, but for what json-c bends or PostgreSQL does not take. An integer beyond 64 bits is a double here, so that it
+ * is no integer to whom it would be too large, and json_value_object() writes its digits as they came. Escaped U+0000 is
+ * left out, of names too, where json_parse() ends them. */
+json_object *json_parse_exact(Str text) must_check;
+/* False when a number in @value is beyond all doubles. Depth is bounded by json_parse(), so is this recursion. */
+bool json_is_finite(json_object *value);
+bool json_is_int64(json_object *value); /* json-c also holds integers that only fit 64 bits without sign */
 static inline void json_putp(json_object **p)
 {
     json_object_put(*p);

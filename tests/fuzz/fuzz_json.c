@@ -7,14 +7,14 @@ static json_object *write_and_parse(json_object *value, Buf *out)
     JsonWriter w = {.buf = out};
 
     json_value_object(&w, value);
-    return json_parse(buf_str(out));
+    return json_parse_exact(buf_str(out));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     cleanup(freep) uint8_t *block = NULL;
     cleanup(arena_freep) Arena *arena = arena_new();
-    cleanup(json_putp) json_object *value = NULL, *again = NULL, *third = NULL;
+    cleanup(json_putp) json_object *value = NULL, *again = NULL, *third = NULL, *plain = NULL;
     cleanup(buf_free) Buf literal = {0}, first = {0}, second = {0};
     Str text = fuzz_input(&block, data, size);
 
@@ -23,7 +23,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     PROMISE(json_object_is_type(third, json_type_string));
     PROMISE(str_eq(json_str(third), text_sanitize(arena, text)));
 
-    value = json_parse(text);
+    value = json_parse_exact(text);
+    plain = json_parse(text);
+    PROMISE((value == NULL) == (plain == NULL));
     if (!value)
         return 0;
     again = write_and_parse(value, &first);

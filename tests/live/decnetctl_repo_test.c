@@ -213,7 +213,8 @@ Test(decnetctl_repo, a_line_that_is_no_request_is_answered_and_the_session_goes_
          "{\"id\":1,\"error\":{\"class\":\"E_INVALID\",\"method\":null,\"message\":\"method must"},
         {"{'id':1,'method':7}", "method must be text"},
         {"{'id':1,'method':''}", "method must be a name"},
-        {"{'id':1,'method':'get_max_log_id\\u0000x'}", "method must be a name"},
+        {"{'id':1,'method':'get_max_log_id\\u0000x'}", "there is no method get_max_log_idx"},
+        {"{'id':1,'method':'get_attackers','params':{'limit\\u0000x':1}}", "there is no parameter limitx"},
         {"{'id':1,'method':'get_max_log_id','params':[]}",
          "{\"id\":1,\"error\":{\"class\":\"E_INVALID\",\"method\":\"get_max_log_id\",\"message\":\"params must be an object"},
         {"{'id':1,'method':'get_max_log_id','params':'{}'}", "params must be an object"},
@@ -222,6 +223,7 @@ Test(decnetctl_repo, a_line_that_is_no_request_is_answered_and_the_session_goes_
         {"{'id':1.5,'method':'get_max_log_id'}", "id must be text"},
         {"{'id':true,'method':'get_max_log_id'}", "id must be text"},
         {"{'id':99999999999999999999,'method':'get_max_log_id'}", "id must be text, an integer of 64 bits"},
+        {"{'id':-99999999999999999999,'method':'get_max_log_id'}", "id must be text, an integer of 64 bits"},
         {"{'id':1,'method':'get_max_logs_id'}",
          "{\"id\":1,\"error\":{\"class\":\"E_INVALID\",\"method\":\"get_max_logs_id\",\"message\":\"there is no method "
          "get_max_logs_id; did you mean get_max_log_id?\",\"sqlstate\":null,\"hint\":null}}"},
@@ -242,6 +244,66 @@ Test(decnetctl_repo, a_line_that_is_no_request_is_answered_and_the_session_goes_
     cleanup(freep) char *repaired = hear();
     cr_expect_str_eq(repaired, "{\"id\":\"\xef\xbf\xbd\xef\xbf\xbd\",\"result\":0}");
     session_end();
+}
+
+/* @value as a request gives it, and as it is stored and read back. */
+static void expect_state(const char *value, const char *stored)
+{
+    cleanup(buf_free) Buf answer = {0};
+
+    buf_printf(&answer, "{\"id\":2,\"result\":%s}", stored);
+    expect_answer("{\"id\":1,\"result\":null}", "{'id':1,'method':'set_state','params':{'key':'k','value':%s}}", value);
+    expect_answer(answer.data, "{'id':2,'method':'get_state','params':{'key':'k'}}");
+}
+
+Test(decnetctl_repo, numbers_are_never_bent)
+{
+    static const char *const integers[] = {"99999999999999999999", "-99999999999999999999", "9223372036854775808",
+                                           "-9223372036854775809", "18446744073709551615"};
+    static const char *const endless[] = {"1e400", "[-1e999]", "{'a':{'b':[1e309]}}"};
+
+    session_start();
+    for (size_t i = 0; i < ARRAY_SIZE(integers); i++) {
+        expect_error("parameter last_id must be an integer",
+                     "{'id':1,'method':'get_logs_after_id','params':{'last_id':%s}}", integers[i]);
+        expect_error("parameter offset must be an integer", "{'id':1,'method':'get_attackers','params':{'offset':%s}}",
+                     integers[i]);
+        expect_error("hop_distance must be an integer",
+                     "{'id':1,'method':'upsert_attacker_behavior','params':{'attacker_uuid':"
+                     "'11111111-1111-4111-8111-111111111111','data':{'hop_distance':%s}}}",
+                     integers[i]);
+        expect_state(integers[i], integers[i]);
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(endless); i++) {
+        expect_error("parameter value must be a value", "{'id':1,'method':'set_state','params':{'key':'k','value':%s}}",
+                     endless[i]);
+        expect_error("a number is larger than any that can be stored",
+                     "{'id':1,'method':'enqueue_topology_mutation','params':{'topology_id':"
+                     "'11111111-1111-4111-8111-111111111111','op':'noop','payload':{'x':%s}}}",
+                     endless[i]);
+    }
+    expect_state("{'a':[123456789012345678901234567890,-99999999999999999999]}",
+                 "{\"a\": [123456789012345678901234567890, -99999999999999999999]}");
+    expect_answer("{\"id\":9223372036854775807,\"result\":0}", "{'id':9223372036854775807,'method':'get_max_log_id'}");
+    expect_answer("{\"id\":-9223372036854775808,\"result\":0}",
+                  "{'id':-9223372036854775808,'method':'get_max_log_id'}");
+    session_end();
+}
+
+/* Of names, too: what comes behind it is part of the name. */
+Test(decnetctl_repo, nul_is_left_out)
+{
+    session_start();
+    expect_state("'a\\u0000b\\u0000'", "\"ab\"");
+    expect_state("{'a\\u0000b':['\\u0000',{'\\u0000':'\\\\u0000'}],'a':1}",
+                 "{\"a\": 1, \"ab\": [\"\", {\"\": \"\\\\u0000\"}]}");
+    expect_answer("{\"id\":1,\"result\":null}",
+                  "{'id':1,'method':'add_log','params':{'log_data':{'decky':'d\\u0000','service':'s','event_type':'e',"
+                  "'attacker_ip':'\\u0000x','raw_line':'a\\u0000b\\ud800','fields':'{\\'k\\':\\'\\\\u0000v\\'}'}}}");
+    session_end();
+    cr_expect_eq(harness_sql_int("SELECT count(*) FROM logs WHERE decky = 'd' AND attacker_ip = 'x' AND raw_line ="
+                                 " E'ab\\uFFFD' AND fields = '{\"k\": \"v\"}'"),
+                 1);
 }
 
 /* A request of exactly @len bytes, its end not counted. */

@@ -207,7 +207,7 @@ Test(repo_bounties, payloads_of_every_form_are_kept)
         {"'plain text'", "plain text"},
         {"'{broken'", "{broken"},
         {"''", ""},
-        {"'{\\'n\\':99999999999999999999}'", "{\"n\":99999999999999999999}"},
+        {"'{\\'n\\':1e999}'", "{\"n\":1e999}"},
         {"7", "7"},
         {"[]", "[ ]"},
         {"'[1]'", "[ 1 ]"},
@@ -231,6 +231,12 @@ Test(repo_bounties, payloads_of_every_form_are_kept)
                "{'bounty_data':{'decky':'d1','service':'s','attacker_ip':'x','bounty_type':'t','payload':1%s}}",
                bad[i]);
     cr_expect_eq(call_int("get_total_bounties", "{}"), (int64_t)ARRAY_SIZE(cases));
+}
+
+Test(repo_bounties, a_long_integer_in_a_payload_is_the_number_that_came)
+{
+    add(1, "t", ",'payload':'{\\'n\\':99999999999999999999}'");
+    cr_expect_eq(harness_sql_int("SELECT count(*) FROM bounty WHERE payload = '{\"n\": 99999999999999999999}'"), 1);
 }
 
 static void add_the_same(Repo *own, int index, void *arg)

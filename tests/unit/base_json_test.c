@@ -220,29 +220,82 @@ Test(json, objects_pass_through)
     cr_assert_str_eq(out.data, "{\"o\":{\"k\\n\":-3},\"n\":null}");
 }
 
-Test(json, numbers_fit_or_do_not)
+/* What is written of what was read. */
+Test(json, what_json_c_would_bend_is_kept)
+{
+    static const struct {
+        const char *text, *want; /* NULL: no JSON */
+    } rows[] = {
+        {"[-9223372036854775808,9223372036854775807,18446744073709551615]",
+         "[-9223372036854775808,9223372036854775807,18446744073709551615]"},
+        {"18446744073709551616", "18446744073709551616"},
+        {" -9223372036854775809 ", "-9223372036854775809"},
+        {"[1,{\"a\":99999999999999999999999999999999}, -99999999999999999999]",
+         "[1,{\"a\":99999999999999999999999999999999},-99999999999999999999]"},
+        {"123456789012345678901234567890.0", "1.2345678901234568e+29"}, /* rounded, as every real number is */
+        {"12e0", "12.0"},
+        {"99999999999999999999e0", "99999999999999999999"},
+        {"{\"1e999\":\"99999999999999999999\\\"99999999999999999999\",\"99999999999999999999\":1}",
+         "{\"1e999\":\"99999999999999999999\\\"99999999999999999999\",\"99999999999999999999\":1}"},
+        {"{\"a\\u0000b\":\"\\u0000c\\\\u0000\\u0000\",\"\\u0000\":[\"\\u00000\"]}",
+         "{\"ab\":\"c\\\\u0000\",\"\":[\"0\"]}"},
+        {"[\"\\\\\",99999999999999999999]", "[\"\\\\\",99999999999999999999]"},
+        {"\"\"", "\"\""},
+        {"true", "true"},
+        {"[-]", NULL},
+        {"-", NULL},
+        {"099999999999999999999", NULL},
+        {"99999999999999999999x", NULL},
+        {"[99999999999999999999", NULL},
+        {"\"\\u0000", NULL},
+        {"\"\\", NULL},
+        {"", NULL},
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        cleanup(freep) char *exact = strndup(rows[i].text, strlen(rows[i].text)); /* for the sanitizer */
+        cleanup(json_putp) json_object *o = json_parse_exact(str_from(exact));
+        cleanup(buf_free) Buf out = {0};
+        JsonWriter w = {.buf = &out};
+        cr_expect_eq(o != NULL, rows[i].want != NULL, "%s", rows[i].text);
+        json_value_object(&w, o);
+        if (o)
+            cr_expect_str_eq(out.data, rows[i].want, "%s gives %s", rows[i].text, out.data);
+    }
+}
+
+Test(json, numbers_beyond_what_types_hold_are_told)
 {
     static const struct {
         const char *text;
-        bool fits;
+        bool finite, int64;
     } rows[] = {
-        {"0", true},
-        {"[-9223372036854775808,9223372036854775807,18446744073709551615]", true},
-        {"18446744073709551616", false},
-        {"-9223372036854775809", false},
-        {"[1,{\"a\":99999999999999999999999999999999}]", false},
-        {"1e308", true},
-        {"1e309", false},
-        {"-1e999", false},
-        {"1E-999", true},
-        {"0.33333333333333333333333333333333333333333333333333333333333333333333333333333", true},
-        {"123456789012345678901234567890.0", true}, /* rounded, as every real number is */
-        {"{\"1e999\":\"99999999999999999999\\\"99999999999999999999\"}", true},
-        {"\"\\\\\"", true},
-        {"[\"\\\\\",1e999]", false},
-        {"true", true},
-        {"", true},
+        {"0", true, true},
+        {"9223372036854775807", true, true},
+        {"-9223372036854775808", true, true},
+        {"9223372036854775808", true, false},
+        {"-9223372036854775809", true, false},
+        {"99999999999999999999", true, false},
+        {"1e308", true, false},
+        {"1E-999", true, false},
+        {"true", true, false},
+        {"\"1\"", true, false},
+        {"[[],{\"a\":[{},-1e999]}]", false, false},
+        {"1e309", false, false},
     };
-    for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
-        cr_expect_eq(json_numbers_fit(str_from(rows[i].text)), rows[i].fits, "%s", rows[i].text);
+
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        cleanup(json_putp) json_object *o = json_parse_exact(str_from(rows[i].text));
+        cr_expect_eq(json_is_finite(o), rows[i].finite, "%s", rows[i].text);
+        cr_expect_eq(json_is_int64(o), rows[i].int64, "%s", rows[i].text);
+    }
+    cleanup(buf_free) Buf huge = {0}; /* an integer beyond all doubles is written as such a real: as null */
+    for (int i = 0; i < 400; i++)
+        buf_add_char(&huge, '9');
+    cleanup(json_putp) json_object *o = json_parse_exact(buf_str(&huge));
+    cleanup(buf_free) Buf out = {0};
+    JsonWriter w = {.buf = &out};
+    cr_expect_not(json_is_finite(o));
+    json_value_object(&w, o);
+    cr_expect_str_eq(out.data, "null");
 }

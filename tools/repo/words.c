@@ -44,7 +44,7 @@ static bool is_null_word(Str text)
 /* *ret NULL is a JSON null. */
 static int take_text(const MethodParam *p, Str text, bool from_file, json_object **ret)
 {
-    cleanup(json_putp) json_object *json = from_file ? NULL : json_parse(text);
+    cleanup(json_putp) json_object *json = from_file ? NULL : json_parse_exact(text);
 
     if (json_object_is_type(json, json_type_string))
         *ret = TAKE_PTR(json);
@@ -57,7 +57,7 @@ static int take_json(const Ctl *ctl, const MethodParam *p, Str text, json_object
 {
     if (is_null_word(text))
         return 0;
-    *ret = json_parse(text);
+    *ret = json_parse_exact(text);
     if (!*ret && p->type == PARAM_JSON)
         *ret = text_value(text);
     return *ret ? 0 : ctl_usage(ctl, "the value of %s is not JSON", p->name);

@@ -212,7 +212,7 @@ int decnet_repo_run(DecnetRepo *repo, DecnetRepoWork fn, void *arg)
 /* False when @text is no JSON; null is NULL. */
 static bool parse(const char *text, json_object **ret)
 {
-    *ret = json_parse(str_from(text));
+    *ret = json_parse_exact(str_from(text));
     return *ret || str_eq(text_trim(str_from(text)), STR("null"));
 }
 

@@ -178,7 +178,7 @@ static bool all_text(json_object *list)
 static bool read_int(ParamType type, json_object *json, MethodValue *ret)
 {
     ret->number = json_object_get_int64(json);
-    return json_object_is_type(json, json_type_int) && (type == PARAM_INT || ret->number >= 0) &&
+    return json_is_int64(json) && (type == PARAM_INT || ret->number >= 0) &&
            (type != PARAM_LIMIT || ret->number <= LIMIT_PAGE_ROWS);
 }
 
@@ -211,7 +211,7 @@ static bool read_value(MethodCall *call, ParamType type, json_object *json, Meth
     case PARAM_IPS:
         return all_text(json);
     case PARAM_JSON:
-        return true;
+        return json_is_finite(json);
     }
     return false;
 }

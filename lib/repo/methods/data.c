@@ -1,5 +1,4 @@
 /* Dictionaries: from what a caller gives to an object whose every member PostgreSQL takes. */
-#include <math.h>
 #include <string.h>
 
 #include "methods.h"
@@ -24,30 +23,6 @@ static const char *const type_words[] = {
     [COLUMN_TEXTS] = "a list of texts",
     [COLUMN_INTS] = "a list of integers",
 };
-
-/* A number beyond all doubles would be written as null. Depth is bounded by json_parse(), so is this recursion. */
-static bool is_finite(json_object *value)
-{
-    switch (json_object_get_type(value)) {
-    case json_type_double:
-        return isfinite(json_object_get_double(value));
-    case json_type_array:
-        for (size_t i = 0; i < json_object_array_length(value); i++)
-            if (!is_finite(json_object_array_get_idx(value, i)))
-                return false;
-        return true;
-    case json_type_object: {
-        json_object_object_foreach (value, key, member) {
-            (void)key;
-            if (!is_finite(member))
-                return false;
-        }
-        return true;
-    }
-    default:
-        return true;
-    }
-}
 
 static bool is_list_of(json_type type, json_object *value)
 {
@@ -119,11 +94,11 @@ static bool write_json(const Column *c, json_object *value, JsonWriter *w)
 {
     cleanup(arena_freep) Arena *scratch = arena_new();
     Str text = text_sanitize(scratch, json_str(value));
-    cleanup(json_putp) json_object *parsed = text.data && json_numbers_fit(text) ? json_parse(text) : NULL;
+    cleanup(json_putp) json_object *parsed = json_parse_exact(text);
     bool is_null_text = text.data && str_eq(text_trim(text), STR("null"));
     json_object *content = text.data ? parsed : value;
 
-    if ((content || is_null_text) && is_finite(content)) {
+    if ((content || is_null_text) && json_is_finite(content)) {
         if (!has_shape(c, content))
             return false;
         json_value_object(w, content);
@@ -133,14 +108,6 @@ static bool write_json(const Column *c, json_object *value, JsonWriter *w)
         return false;
     }
     return true;
-}
-
-/* json-c also holds integers that only fit 64 bits without sign; INT64_MIN stands for no number. */
-static bool is_bigint(json_object *value)
-{
-    int64_t v = json_object_get_int64(value);
-    return json_object_is_type(value, json_type_int) && v != NUMBER_NONE &&
-           (v != INT64_MAX || json_object_get_uint64(value) == INT64_MAX);
 }
 
 static bool write_value(const Column *c, json_object *value, JsonWriter *w)
@@ -155,7 +122,7 @@ static bool write_value(const Column *c, json_object *value, JsonWriter *w)
     case COLUMN_TIME:
         return write_text(c, json_str(value), w);
     case COLUMN_INT:
-        if (!is_bigint(value))
+        if (!json_is_int64(value) || json_object_get_int64(value) == NUMBER_NONE)
             return false;
         break;
     case COLUMN_COUNT:
@@ -164,7 +131,7 @@ static bool write_value(const Column *c, json_object *value, JsonWriter *w)
         break;
     case COLUMN_DOUBLE:
     case COLUMN_SHARE:
-        if ((is != json_type_int && is != json_type_double) || !is_finite(value))
+        if ((is != json_type_int && is != json_type_double) || !json_is_finite(value))
             return false;
         if (c->type == COLUMN_SHARE && !(json_object_get_double(value) >= 0 && json_object_get_double(value) <= 1))
             return false;
@@ -174,11 +141,11 @@ static bool write_value(const Column *c, json_object *value, JsonWriter *w)
             return false;
         break;
     case COLUMN_OBJECT:
-        if (is != json_type_object || !is_finite(value))
+        if (is != json_type_object || !json_is_finite(value))
             return false;
         break;
     case COLUMN_LITERAL:
-        if (!is_finite(value))
+        if (!json_is_finite(value))
             return false;
         break;
     case COLUMN_JSON:
@@ -247,7 +214,7 @@ int data_object(const MethodCall *call, int i, const Column *columns, size_t n, 
     int r = data_write(call, call->method->params[i].name, call->values[i].json, columns, n, &w);
     if (r != 0)
         return r;
-    *ret = json_parse(buf_str(&clean));
+    *ret = json_parse_exact(buf_str(&clean));
     return *ret ? 0 : method_invalid(call, "%s nests too deeply", call->method->params[i].name);
 }
 

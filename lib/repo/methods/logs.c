@@ -41,9 +41,9 @@ static Str as_text(Arena *arena, json_object *value)
 static void put_fields(JsonWriter *w, Arena *arena, json_object *fields, json_object *bad_time)
 {
     Str text = json_str(fields);
-    cleanup(json_putp) json_object *parsed = text.data && json_numbers_fit(text) ? json_parse(text) : NULL;
+    cleanup(json_putp) json_object *parsed = json_parse_exact(text);
     json_object *value = text.data ? parsed : fields;
-    bool raw = text.data && !parsed;
+    bool raw = text.data && !(parsed && json_is_finite(parsed));
 
     if (raw) {
         json_begin_object(w);

@@ -22,6 +22,8 @@ static int enqueue_topology_mutation(MethodCall *call, JsonWriter *w)
     cleanup(pgresult_freep) PGresult *result = NULL;
     JsonWriter inner = {.buf = &payload};
 
+    if (!json_is_finite(call->values[2].json))
+        return method_invalid(call, "payload: a number is larger than any that can be stored");
     int r = topology_before_insert(call, method_uuid(call, 0), expected);
     if (r != 0)
         return r;
