@@ -118,6 +118,12 @@ static bool is_long_integer(Str number)
 
 static const Str escaped_nul = STR("\\u0000"), no_exponent = STR("e0");
 
+/* A broken one is skipped as a whole, so that nothing is taken out of it that would mend it. */
+static size_t escape_bytes(Str rest)
+{
+    return rest.len > 1 && rest.data[1] == 'u' ? escaped_nul.len : 2;
+}
+
 /* @text as json-c keeps all of it: without escapes of U+0000, and with an exponent behind an integer of more than 64 bits,
  * which makes it a real, as whose text it is kept. The result is in @room, or @text itself. */
 static Str unbent(Buf *room, Str text)
@@ -139,7 +145,10 @@ static Str unbent(Buf *room, Str text)
             copied = i;
         } else {
             inside ^= c == '"';
-            i += inside && c == '\\' ? 2 : number.len ? number.len : inside ? 1 + plain_run(text, i + 1) : 1;
+            i += inside && c == '\\' ? escape_bytes(rest)
+                 : number.len        ? number.len
+                 : inside            ? 1 + plain_run(text, i + 1)
+                                     : 1;
         }
     }
     if (copied == 0)
@@ -151,7 +160,15 @@ static Str unbent(Buf *room, Str text)
 json_object *json_parse_exact(Str text)
 {
     cleanup(buf_free) Buf room = {0};
-    return text.data ? json_parse(unbent(&room, text)) : NULL;
+    cleanup(arena_freep) Arena *scratch = NULL;
+
+    if (!text.data)
+        return NULL;
+    if (!text_is_ascii(text) && !memchr(text.data, '\0', text.len)) { /* JSON holds no NUL: that stays an error */
+        scratch = arena_new();
+        text = text_sanitize(scratch, text);
+    }
+    return json_parse(unbent(&room, text));
 }
 
 bool json_is_finite(json_object *value)

@@ -11,7 +11,7 @@
 json_object *json_parse(Str text) must_check;
 /* The same, but for what json-c bends or PostgreSQL does not take. An integer beyond 64 bits is a double here, so that it
  * is no integer to whom it would be too large, and json_value_object() writes its digits as they came. Escaped U+0000 is
- * left out, of names too, where json_parse() ends them. */
+ * left out, of names too, where json_parse() ends them. Text is repaired, so that two names do not become one later. */
 json_object *json_parse_exact(Str text) must_check;
 /* False when a number in @value is beyond all doubles. Depth is bounded by json_parse(), so is this recursion. */
 bool json_is_finite(json_object *value);

@@ -248,6 +248,7 @@ Test(json, what_json_c_would_bend_is_kept)
         {"99999999999999999999x", NULL},
         {"[99999999999999999999", NULL},
         {"\"\\u0000", NULL},
+        {"\"\\ud83\\u00000\"", NULL},
         {"\"\\", NULL},
         {"", NULL},
     };
