@@ -28,6 +28,26 @@ static const struct {
     {"get_attacker_transcripts", "session_recorded"},
 };
 
+/* Attackers have one spelling of their address, and what they did is found by it. */
+Test(repo_activity, lines_are_found_however_their_address_was_spelled)
+{
+    cleanup(json_putp) json_object *a =
+        call("upsert_attacker", "{'data':{'ip':'2001:DB8:0:0::1','first_seen':'2026-01-01','last_seen':'2026-01-01'}}");
+
+    for (size_t i = 0; i < ARRAY_SIZE(line_lists); i++) {
+        json_object_put(call("add_logs",
+                             "{'log_entries':[{'decky':'d','service':'s','event_type':'%s','attacker_ip':"
+                             "'2001:DB8:0:0::1','raw_line':'','fields':{}}]}",
+                             line_lists[i].event_type));
+        cleanup(json_putp) json_object *list = call(line_lists[i].method, "{'uuid':'%s'}", json_object_get_string(a));
+        cr_assert_eq(json_object_array_length(list), 1, "%s", line_lists[i].method);
+        expect_key(nth(list, 0), "attacker_ip", "2001:db8::1");
+    }
+    json_object_put(call("add_log", "{'log_data':{'decky':'d','service':'s','event_type':'e','attacker_ip':'Unknown',"
+                                    "'raw_line':'','fields':{}}}"));
+    cr_expect_eq(harness_sql_int("SELECT count(*) FROM logs WHERE attacker_ip = 'Unknown'"), 1);
+}
+
 Test(repo_activity, lines_of_one_kind_newest_first)
 {
     const char *a = attacker("198.51.100.1");

@@ -240,7 +240,9 @@ Test(repo_logs, columns_and_fields_are_equal_or_not)
         {"event_type:login", ""},
         {"event_type:x", "a"},
         {"attacker:2001:db8::1", "c"},
+        {"attacker:2001:DB8:0::1", "c"}, /* however an address is spelled */
         {"attacker-ip:Unknown", "d"},
+        {"attacker-ip:unknown", ""},
         {"attacker_ip:198.51.100.1", "b a"},
         {"attacker_ip:198.51.100.1 attacker:198.51.100.1", "b a"},
         {"attacker_ip:198.51.100.1 attacker:Unknown", ""},

@@ -133,10 +133,11 @@ static const char *const type_words[] = {
     [PARAM_JSON] = "a value",
 };
 
-static Str canonical_ip(Arena *arena, Str text)
+Str method_canonical_ip(Arena *arena, Str text)
 {
     char ip[IP_TEXT_BYTES];
-    return ip_canonical(text, ip) ? str_dup(arena, str_from(ip)) : text;
+    bool differs = ip_canonical(text, ip) && !str_eq_cstr(text, ip);
+    return differs ? str_dup(arena, str_from(ip)) : text;
 }
 
 static Str canonical_id(Arena *arena, Str text)
@@ -154,7 +155,7 @@ static bool read_text(MethodCall *call, ParamType type, Str text, MethodValue *r
 {
     if (!text.data)
         return false;
-    ret->text = type == PARAM_IP   ? canonical_ip(call->arena, text)
+    ret->text = type == PARAM_IP   ? method_canonical_ip(call->arena, text)
                 : type == PARAM_ID ? canonical_id(call->arena, text)
                                    : text;
     ret->is_null = type == PARAM_FILTER && text.len == 0;

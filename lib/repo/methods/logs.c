@@ -96,6 +96,7 @@ static LogRow read_entry(void *arg, size_t i)
             text = text_clip(text, text_keys[k].max_bytes);
         memcpy((char *)&row + text_keys[k].at, &text, sizeof(text));
     }
+    row.attacker_ip = method_canonical_ip(e->arena, row.attacker_ip); /* as the attacker's row has it */
     if (!json_object_is_type(entry, json_type_object))
         row.raw_line = as_text(e->arena, entry);
     row.fields = read_fields(e, json_member(entry, "fields"), good ? NULL : time);
@@ -167,7 +168,12 @@ static int read_time(const MethodCall *call, int i, int64_t *ret_us)
     return 0;
 }
 
-static void bind_terms(Args *args, const LogTerm *terms, size_t n)
+static Str column_value(Arena *arena, const LogTerm *term)
+{
+    return term->column == LOG_COLUMN_ATTACKER_IP ? method_canonical_ip(arena, term->value) : term->value;
+}
+
+static void bind_terms(Arena *arena, Args *args, const LogTerm *terms, size_t n)
 {
     ArgArray *columns[LOG_COLUMNS];
 
@@ -177,7 +183,7 @@ static void bind_terms(Args *args, const LogTerm *terms, size_t n)
     for (size_t i = 0; i < n; i++) {
         switch (terms[i].kind) {
         case LOG_TERM_COLUMN:
-            array_str(columns[terms[i].column], terms[i].value);
+            array_str(columns[terms[i].column], column_value(arena, &terms[i]));
             break;
         case LOG_TERM_FIELD:
             array_str(keys, terms[i].key);
@@ -203,7 +209,7 @@ static int bind_filter(const MethodCall *call, int search, Args *args)
     const LogTerm *terms = log_search_parse(call->arena, method_text(call, search), &n);
     arg_time(args, start_us);
     arg_time(args, end_us);
-    bind_terms(args, terms, n);
+    bind_terms(call->arena, args, terms, n);
     return 0;
 }
 

@@ -70,6 +70,8 @@ int method_invalid(const MethodCall *call, const char *fmt, ...) printf_like(2, 
 Str method_text(const MethodCall *call, int i);
 const Uuid *method_uuid(const MethodCall *call, int i);
 void method_write_uuid(JsonWriter *w, const Uuid *uuid);
+/* The canonical spelling of an address, in @arena; other text as it is. */
+Str method_canonical_ip(Arena *arena, Str text);
 /* Binds parameter @i as its type says. */
 void method_bind(const MethodCall *call, int i, Args *args);
 
