@@ -53,9 +53,12 @@ static int parse_offset(const char *s, size_t n, int *ret_minutes)
     return 0;
 }
 
-int time_parse(Str text, int64_t *ret_us, bool *ret_no_offset)
+enum { YEAR_OF_EVENTS = 1970 };
+
+static int parse(Str text, int first_year, int64_t *ret_us, bool *ret_no_offset)
 {
-    const int64_t year_10000_us = INT64_C(253402300800) * US_PER_S;
+    const int64_t first_us = days_from_civil(first_year, 1, 1) * 86400 * US_PER_S,
+                  year_10000_us = INT64_C(253402300800) * US_PER_S;
     const char *s = text.data;
     int y, mo, d, h, mi, sec, offset_minutes;
     int64_t fraction_us = 0;
@@ -67,7 +70,7 @@ int time_parse(Str text, int64_t *ret_us, bool *ret_no_offset)
     if (!digits(s, 4, &y) || !digits(s + 5, 2, &mo) || !digits(s + 8, 2, &d) || !digits(s + 11, 2, &h) ||
         !digits(s + 14, 2, &mi) || !digits(s + 17, 2, &sec))
         return -EINVAL;
-    if (y < 1970 || mo < 1 || mo > 12 || d < 1 || d > month_days(y, mo) || h > 23 || mi > 59 || sec > 60)
+    if (y < first_year || mo < 1 || mo > 12 || d < 1 || d > month_days(y, mo) || h > 23 || mi > 59 || sec > 60)
         return -EINVAL;
     if (i < text.len && (s[i] == '.' || s[i] == ',')) {
         size_t n = 0;
@@ -85,18 +88,45 @@ int time_parse(Str text, int64_t *ret_us, bool *ret_no_offset)
         *ret_no_offset = i == text.len;
     *ret_us = ((days_from_civil(y, mo, d) * 24 + h) * 60 + mi - offset_minutes) * 60 * US_PER_S + sec * US_PER_S +
               fraction_us;
-    return *ret_us < 0 || *ret_us >= year_10000_us ? -EINVAL : 0; /* an offset or a leap second may lead out of range */
+    return *ret_us < first_us || *ret_us >= year_10000_us ? -EINVAL
+                                                          : 0; /* an offset or a leap second may lead out of range */
+}
+
+int time_parse(Str text, int64_t *ret_us, bool *ret_no_offset)
+{
+    return parse(text, YEAR_OF_EVENTS, ret_us, ret_no_offset);
+}
+
+/* Fills in what people leave out: the time behind a date, or the seconds before the offset. */
+static int parse_short(Str text, int first_year, int64_t *ret_us)
+{
+    static const Str midnight = STR("T00:00:00Z"), no_seconds = STR(":00");
+    const size_t date_bytes = strlen("YYYY-MM-DD"), minute_bytes = strlen("YYYY-MM-DDThh:mm");
+    bool is_date = text.len == date_bytes;
+    bool is_minute =
+        text.len == minute_bytes || (text.len > minute_bytes && memchr("Zz+-", text.data[minute_bytes], 4) != NULL);
+    char whole[48];
+
+    if (!is_date && !is_minute)
+        return parse(text, first_year, ret_us, NULL);
+    Str left_out = is_date ? midnight : no_seconds;
+    size_t before = is_date ? date_bytes : minute_bytes, len = text.len + left_out.len;
+    if (len > sizeof(whole))
+        return -EINVAL;
+    memcpy(whole, text.data, before);
+    memcpy(whole + before, left_out.data, left_out.len);
+    memcpy(whole + before + left_out.len, text.data + before, text.len - before);
+    return parse((Str){whole, len}, first_year, ret_us, NULL);
 }
 
 int time_or_date_parse(Str text, int64_t *ret_us)
 {
-    char midnight[] = "YYYY-MM-DDT00:00:00Z";
-    const size_t date_bytes = strlen("YYYY-MM-DD");
+    return parse_short(text, YEAR_OF_EVENTS, ret_us);
+}
 
-    if (text.len != date_bytes)
-        return time_parse(text, ret_us, NULL);
-    memcpy(midnight, text.data, date_bytes);
-    return time_parse(str_from(midnight), ret_us, NULL);
+int time_of_any_year_parse(Str text, int64_t *ret_us)
+{
+    return parse_short(text, 1, ret_us);
 }
 
 static char *put_digits(char *out, int value, int n)

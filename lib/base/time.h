@@ -12,8 +12,10 @@
  * µs is cut), 'Z', +hh:mm, +hhmm, or no offset at all, which means UTC (*ret_no_offset, may be NULL, tells).
  * Returns 0 or -EINVAL; years 1970 to 9999. */
 int time_parse(Str text, int64_t *ret_us, bool *ret_no_offset) must_check;
-/* The same for people: a date alone, YYYY-MM-DD, is its midnight in UTC. */
+/* The same for people: a date alone, YYYY-MM-DD, is its midnight in UTC, and seconds may be left out. */
 int time_or_date_parse(Str text, int64_t *ret_us) must_check;
+/* The same for years 1 to 9999, whose times are negative before 1970: what may be stored and asked for. */
+int time_of_any_year_parse(Str text, int64_t *ret_us) must_check;
 /* A time outside the years 0 to 9999 reads 1970-01-01T00:00:00.000000Z. */
 void time_format(char out[TIME_TEXT_BYTES], int64_t us);
 

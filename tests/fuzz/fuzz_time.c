@@ -1,4 +1,6 @@
 /* Times and the other small parsers that attackers' text reaches: numbers, addresses, uuids, base64. */
+#include <errno.h>
+
 #include "base/time.h"
 #include "base/uuid.h"
 #include "fuzz.h"
@@ -9,6 +11,11 @@ static void fuzz_time(Str text)
     int64_t us, again;
     bool no_offset;
 
+    if (time_of_any_year_parse(text, &us) == 0) {
+        time_format(out, us);
+        PROMISE(time_of_any_year_parse(str_from(out), &again) == 0 && again == us);
+        PROMISE(time_or_date_parse(text, &again) == (us < 0 ? -EINVAL : 0) && (us < 0 || again == us));
+    }
     if (time_parse(text, &us, &no_offset) < 0)
         return;
     PROMISE(us >= 0);

@@ -47,6 +47,26 @@ Test(repo_method, a_date_alone_is_its_midnight)
     refuse(REPO_E_INVALID, "since_ts must be a time", "count_orchestrator_failures", "{'since_ts':'2026-02-30'}");
 }
 
+/* The smallest time that a program knows is how it says "from the beginning". */
+Test(repo_method, times_before_1970_are_times_too)
+{
+    json_object_put(call("upsert_attacker", "{'data':{'ip':'198.51.100.1','first_seen':'1969-07-20T20:17Z',"
+                                            "'last_seen':'2026-01-01T00:00'}}"));
+    json_object_put(call("add_log", "{'log_data':{'decky':'d','service':'s','event_type':'e','attacker_ip':'x',"
+                                    "'raw_line':'','fields':{},'timestamp':'1901-01-01 12:00'}}"));
+    cleanup(json_putp) json_object *attackers = call("get_attackers", "{}");
+    expect_key(nth(attackers, 0), "first_seen", "1969-07-20T20:17:00.000000Z");
+    cleanup(json_putp) json_object *logs =
+        call("get_logs", "{'start_time':'0001-01-01T00:00:00','end_time':'1969-12-31'}");
+    cr_assert_eq(json_object_array_length(logs), 1);
+    expect_key(nth(logs, 0), "timestamp", "1901-01-01T12:00:00.000000Z");
+    cleanup(json_putp) json_object *since =
+        call("list_orchestrator_events", "{'since_ts':'0001-01-01T00:00:00+00:00'}");
+    cr_expect_eq(json_object_array_length(since), 0);
+    cleanup(json_putp) json_object *hours = call("get_log_histogram", "{'interval_minutes':60}");
+    expect_key(nth(hours, 0), "time", "1901-01-01 12:00:00");
+}
+
 static int count_item(void *arg, Str json)
 {
     (void)json;

@@ -88,6 +88,64 @@ Test(time, takes_a_date_alone_from_people)
         cr_assert_eq(time_or_date_parse(bad[i], &us), -EINVAL, "row %zu", i);
 }
 
+Test(time, seconds_may_be_left_out_by_people)
+{
+    static const struct {
+        Str text;
+        int64_t us;
+    } rows[] = {
+        {STR("2026-05-10T08:25"), 1778401500000000},      {STR("2026-05-10 08:25"), 1778401500000000},
+        {STR("2026-05-10T08:25Z"), 1778401500000000},     {STR("2026-05-10T10:25+02:00"), 1778401500000000},
+        {STR("2026-05-10T06:25-0200"), 1778401500000000},
+    };
+    static const Str bad[] = {STR("2026-05-10T08"),     STR("2026-05-10T08:25.5Z"), STR("2026-05-10T08:25:Z"),
+                              STR("2026-05-10T0825Z"),  STR("2026-05-10T08:2501Z"), STR("2026-05-10T08:60Z"),
+                              STR("2026-05-10T08:25 Z")};
+    char longest[64];
+    int64_t us;
+
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        cr_expect_eq(time_or_date_parse(rows[i].text, &us), 0, "row %zu", i);
+        cr_expect_eq(us, rows[i].us, "row %zu", i);
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+        cr_expect_eq(time_or_date_parse(bad[i], &us), -EINVAL, "row %zu", i);
+    memset(longest, 'Z', sizeof(longest));
+    memcpy(longest, "2026-05-10T08:25", 16);
+    for (size_t len = 18; len <= sizeof(longest); len++)
+        cr_expect_eq(time_or_date_parse((Str){longest, len}, &us), -EINVAL, "%zu bytes", len);
+}
+
+Test(time, any_year_of_four_digits_but_the_first)
+{
+    static const struct {
+        const char *text, *canonical; /* NULL: refused */
+    } rows[] = {
+        {"0001-01-01", "0001-01-01T00:00:00.000000Z"},
+        {"0001-01-01T01:00+01:00", "0001-01-01T00:00:00.000000Z"},
+        {"1969-12-31T23:59:59.999999Z", "1969-12-31T23:59:59.999999Z"},
+        {"1900-02-28T12:34:56.000001Z", "1900-02-28T12:34:56.000001Z"},
+        {"1970-01-01T00:00:00+00:01", "1969-12-31T23:59:00.000000Z"},
+        {"9999-12-31T23:59:59.999999Z", "9999-12-31T23:59:59.999999Z"},
+        {"0000-12-31", NULL},
+        {"0001-01-01T00:00:00+00:01", NULL},
+        {"1900-02-29", NULL},
+        {"-001-01-01", NULL},
+        {"10000-01-01", NULL},
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        char text[TIME_TEXT_BYTES];
+        int64_t us;
+        int r = time_of_any_year_parse(str_from(rows[i].text), &us);
+        cr_expect_eq(r, rows[i].canonical ? 0 : -EINVAL, "%s", rows[i].text);
+        if (r != 0)
+            continue;
+        time_format(text, us);
+        cr_expect_str_eq(text, rows[i].canonical, "%s", rows[i].text);
+    }
+}
+
 Test(time, formats_six_digits_and_comes_back)
 {
     static const int64_t rows[] = {0, 1, 999999, 1000000, 1778401501004512, 951782400000000, 253402300799999999};

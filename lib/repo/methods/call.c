@@ -163,7 +163,7 @@ static bool read_text(MethodCall *call, ParamType type, Str text, MethodValue *r
         ret->malformed = !uuid_parse_text(text, &ret->uuid);
     if (type == PARAM_NEW_ID && ret->malformed)
         return false;
-    return type != PARAM_TIME || time_or_date_parse(text, &ret->number) == 0;
+    return type != PARAM_TIME || time_of_any_year_parse(text, &ret->number) == 0;
 }
 
 static bool all_text(json_object *list)

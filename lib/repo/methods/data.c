@@ -57,7 +57,7 @@ static bool write_text(const Column *c, Str text, JsonWriter *w)
         }
         break;
     case COLUMN_TIME:
-        if (time_or_date_parse(text, &us) != 0)
+        if (time_of_any_year_parse(text, &us) != 0)
             return false;
         time_format(spelled, us);
         text = str_from(spelled);
@@ -240,5 +240,5 @@ const Uuid *data_uuid(const MethodCall *call, json_object *value)
 int64_t data_time(json_object *value)
 {
     int64_t us = TIME_NONE;
-    return time_parse(json_str(value), &us, NULL) == 0 ? us : TIME_NONE;
+    return time_of_any_year_parse(json_str(value), &us) == 0 ? us : TIME_NONE;
 }

@@ -85,7 +85,7 @@ static LogRow read_entry(void *arg, size_t i)
     json_object *entry = e->one ? e->one : json_object_array_get_idx(e->list, i),
                 *time = json_member(entry, "timestamp");
     LogRow row = {0};
-    bool good = time && json_str(time).data && time_or_date_parse(json_str(time), &row.timestamp_us) == 0;
+    bool good = time && json_str(time).data && time_of_any_year_parse(json_str(time), &row.timestamp_us) == 0;
 
     if (!good)
         row.timestamp_us = e->now_us;
@@ -163,7 +163,7 @@ static int read_time(const MethodCall *call, int i, int64_t *ret_us)
     Str text = method_text(call, i);
 
     *ret_us = TIME_NONE;
-    if (text.data && time_or_date_parse(text, ret_us) != 0)
+    if (text.data && time_of_any_year_parse(text, ret_us) != 0)
         return method_invalid(call, "parameter %s must be a time", call->method->params[i].name);
     return 0;
 }
