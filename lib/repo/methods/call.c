@@ -130,7 +130,7 @@ static const char *const type_words[] = {
     [PARAM_LIST] = "a list",
     [PARAM_SET] = "a list of texts",
     [PARAM_IPS] = "a list of texts",
-    [PARAM_JSON] = "a value",
+    [PARAM_JSON] = "a value whose numbers are at most 1.8e308",
 };
 
 Str method_canonical_ip(Arena *arena, Str text)
