@@ -535,6 +535,12 @@ Test(repo_method, tags_are_inserted_once)
     cr_expect_eq(
         call_int("insert_tags", "{'rows':[%s,%s]}", tag(8, "00000000-0000-0000-0000-000000000001", ""), tag(10, a, "")),
         1, "and the others are not");
+    cr_expect_eq(call_int("insert_tags", "{'rows':[%s]}",
+                          tag(11, a, ",'evidence':'{\\'a\\':\\'{}\\',\\'n\\':99999999999999999999}'")),
+                 1, "evidence may be text that holds an object; texts in it stay texts");
+    cr_expect_eq(harness_sql_int("SELECT count(*) FROM ttp_tag"
+                                 " WHERE evidence = '{\"a\":\"{}\",\"n\":99999999999999999999}'"),
+                 1);
 }
 
 Test(repo_method, tags_that_are_none_are_refused)
@@ -548,6 +554,10 @@ Test(repo_method, tags_that_are_none_are_refused)
         {",'confidence':null", "rows[1]: confidence must not be null"},
         {",'confidence':'high'", "confidence must be a number"},
         {",'evidence':'x'", "evidence must be an object"},
+        {",'evidence':'[1]'", "evidence must be an object"},
+        {",'evidence':'null'", "evidence must be an object"},
+        {",'evidence':[1]", "evidence must be an object"},
+        {",'evidence':{'a':1e999}", "evidence must be an object"},
         {",'uuid':'x'", "uuid must be a uuid"},
         {",'rule_version':1.5", "rule_version must be an integer"},
         {",'technique_id':null", "technique_id must not be null"},

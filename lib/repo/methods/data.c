@@ -14,7 +14,6 @@ static const char *const type_words[] = {
     [COLUMN_TIME] = "a time",
     [COLUMN_JSON] = "JSON",
     [COLUMN_JSON_OR_STRING] = "JSON",
-    [COLUMN_OBJECT] = "an object",
     [COLUMN_LITERAL] = "a value whose numbers are at most 1.8e308",
     [COLUMN_JSON_LIST] = "a list",
     [COLUMN_JSON_OBJECT] = "an object",
@@ -138,10 +137,6 @@ static bool write_value(const Column *c, json_object *value, JsonWriter *w)
         break;
     case COLUMN_BOOL:
         if (is != json_type_boolean)
-            return false;
-        break;
-    case COLUMN_OBJECT:
-        if (is != json_type_object || !json_is_finite(value))
             return false;
         break;
     case COLUMN_LITERAL:

@@ -97,7 +97,6 @@ typedef enum ColumnType {
     COLUMN_JSON_OR_STRING, /* other text becomes a JSON string */
     COLUMN_JSON_LIST,      /* a list, or text that holds one */
     COLUMN_JSON_OBJECT,    /* an object, or text that holds one */
-    COLUMN_OBJECT,         /* an object, no text */
     COLUMN_LITERAL,        /* any value as it is; text is a value and never parsed */
     COLUMN_COUNT,          /* an integer of four bytes that is not negative */
     COLUMN_SHARE,          /* a number from 0 to 1 */

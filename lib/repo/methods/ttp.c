@@ -13,7 +13,7 @@ static const Column tag_columns[] = {
     {"decky_id", COLUMN_TEXT, COLUMN_NULLABLE, 0},       {"tactic", COLUMN_TEXT, COLUMN_REQUIRED, 0},
     {"technique_id", COLUMN_TEXT, COLUMN_REQUIRED, 0},   {"sub_technique_id", COLUMN_TEXT, COLUMN_NULLABLE, 0},
     {"confidence", COLUMN_DOUBLE, COLUMN_REQUIRED, 0},   {"rule_id", COLUMN_TEXT, COLUMN_REQUIRED, 0},
-    {"rule_version", COLUMN_INT, COLUMN_REQUIRED, 0},    {"evidence", COLUMN_OBJECT, COLUMN_REQUIRED, 0},
+    {"rule_version", COLUMN_INT, COLUMN_REQUIRED, 0},    {"evidence", COLUMN_JSON_OBJECT, COLUMN_REQUIRED, 0},
     {"attack_release", COLUMN_TEXT, COLUMN_REQUIRED, 0}, {"mitre_url", COLUMN_TEXT, COLUMN_NULLABLE, 0},
     {"created_at", COLUMN_TIME, COLUMN_NULLABLE, 0},     {"observed_at", COLUMN_TIME, COLUMN_NULLABLE, 0},
 };
