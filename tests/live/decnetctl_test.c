@@ -387,14 +387,8 @@ static void lose_answer(PgCut cut)
 {
     PgProxy *p = pg_proxy_start();
     cleanup(freep) char *through = harness_pg_conninfo_through("decnet_ingest", pg_proxy_folder(p));
-    const char *argv[] = {harness_env("DECNET_CTL_PROGRAM"),
-                          "ingest",
-                          "cowrie",
-                          "--follow",
-                          option("--database=%s", through),
-                          bootstrap(),
-                          out_path,
-                          NULL};
+    const char *argv[] = {harness_env("DECNET_CTL_PROGRAM"), "ingest",    "cowrie", "--follow",
+                          option("--database=%s", through),  bootstrap(), out_path, NULL};
 
     feed(out_path, 1);
     pid_t pid = harness_spawn(&(HarnessProgram){.argv = argv, .stderr_path = err_path});
