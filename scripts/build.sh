@@ -8,7 +8,7 @@ build_options() { # KIND: meson's options, the compiler first
     asan) echo gcc --buildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false ;;
     tsan) echo gcc --buildtype=debugoptimized -Db_sanitize=thread -Db_lundef=false ;;
     clang) echo clang --buildtype=debugoptimized ;;
-    coverage) echo gcc --buildtype=debug -Db_coverage=true ;;
+    coverage) echo gcc --buildtype=debug -Db_coverage=true -Dc_args=-fprofile-update=atomic ;;
     fuzz) echo clang --buildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false -Dfuzz=true ;;
     *) return 1 ;;
     esac
