@@ -47,7 +47,9 @@ static int upsert_attacker(MethodCall *call, JsonWriter *w)
         .name = "method_get_attackers_" name_, .shape = SHAPE_ROWS, .plan_anew = true,                                 \
         .sql = "SELECT * FROM " from " ORDER BY " order "last_seen DESC, uuid LIMIT $1 OFFSET $2"                      \
     }
-/* Behind an offset: the rows that are skipped are wide, so an index finds the ids of the page and they its rows. */
+/* Behind an offset: the rows that are skipped are wide, so an index finds the ids of the page and they its rows. Those
+ * that may offer a service are still looked up on the way: an index with the services in it would make that five times
+ * cheaper, and refuse an attacker with more of them than 2.7 kB take. */
 #define LATER(name_, from, order)                                                                                      \
     {                                                                                                                  \
         .name = "method_get_attackers_later_" name_, .shape = SHAPE_ROWS, .plan_anew = true,                           \
