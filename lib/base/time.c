@@ -103,8 +103,8 @@ static int parse_short(Str text, int first_year, int64_t *ret_us)
     static const Str midnight = STR("T00:00:00Z"), no_seconds = STR(":00");
     const size_t date_bytes = strlen("YYYY-MM-DD"), minute_bytes = strlen("YYYY-MM-DDThh:mm");
     bool is_date = text.len == date_bytes;
-    bool is_minute =
-        text.len == minute_bytes || (text.len > minute_bytes && memchr("Zz+-", text.data[minute_bytes], 4) != NULL);
+    char after = text.len > minute_bytes ? text.data[minute_bytes] : 'Z';
+    bool is_minute = text.len >= minute_bytes && (after == 'Z' || after == 'z' || after == '+' || after == '-');
     char whole[48];
 
     if (!is_date && !is_minute)
