@@ -153,6 +153,25 @@ def several_hands_are_announced_once_for_each_set():
     expect_equal(len(lab.events("attribution.profile.multi_actor_suspected")), 2, "told again")
 
 
+def session(ip, **more):
+    """As the reference sends it: without a beginning, and its name may be missing."""
+    return {"topic": "attacker.session.ended", "key": ip, "value": {
+        "session_id": None, "attacker_uuid": None, "attacker_ip": ip, "decky_id": "edge-01", "service": "ssh",
+        "ended_at": "2026-05-10T08:27:30.125000+00:00", "duration_s": 149.12, "commands": ["uname -a", "ls"]} | more}
+
+
+def sessions_of_other_producers_become_observations():
+    lab.wipe()
+    a, b = attacker("198.51.100.23"), attacker("198.51.100.24")
+    feed([session("198.51.100.23"), session("198.51.100.24"), session("198.51.100.23", ended_at="2026-05-10T09:27:30Z"),
+          session("198.51.100.23", decky_id="edge-02"), session("198.51.100.23")])
+    rows = lab.rows("SELECT attacker_uuid, ts, window_start_ts, count(DISTINCT evidence_ref) AS n FROM observations"
+                    " WHERE primitive = 'temporal.session_duration' GROUP BY 1, 2, 3 ORDER BY ts, attacker_uuid")
+    expect_equal([tuple(row.values()) for row in rows],
+                 [(a, 1778401650.125, 1778401501.005, 2), (b, 1778401650.125, 1778401501.005, 1),
+                  (a, 1778405250, 1778405100.88, 1)], "sessions")
+
+
 def unknown_attacker_waits_for_its_row():
     lab.wipe()
     who = str(uuid.uuid5(NS_ATTACKER, "203.0.113.77"))
@@ -274,7 +293,7 @@ def what_others_stored_is_found_by_its_hint():
 
 run_cases([sessions_become_states, changes_of_a_series_follow_each_other, identities_are_the_founders_own,
            reading_again_publishes_nothing, series_read_anew_say_the_same, other_batches_and_orders_end_the_same,
-           typical_series, several_hands_are_announced_once_for_each_set, unknown_attacker_waits_for_its_row,
+           typical_series, sessions_of_other_producers_become_observations, several_hands_are_announced_once_for_each_set, unknown_attacker_waits_for_its_row,
            what_cannot_be_used_is_a_dead_letter, one_evidence_a_thousand_times_counts_once,
            later_version_of_an_observation_replaces_the_earlier_one, a_hash_that_becomes_another_kind_is_none_any_more,
            kinds_of_values, times_from_the_future_are_as_good_as_others, merged_identities_are_one_series,

@@ -95,6 +95,24 @@ Test(attribution_extractor, worked_example_of_the_contract)
     }
 }
 
+/* The event brings them as they were sent, while the id is one of what is stored. */
+Test(attribution_extractor, evidence_is_named_as_it_will_be_stored)
+{
+    cleanup(buf_free) Buf longest = {0};
+    ExtractorSession s = session(10, "closed");
+    Observation all[EXTRACTOR_PRIMITIVES];
+
+    s.decky = (Str){"a\0b\xff", 4};
+    cr_assert(extract(&s, "", all) > 0);
+    cr_assert(str_eq_cstr(all[0].evidence_ref, "cowrie:a\xef\xbf\xbd"
+                                               "b\xef\xbf\xbd/ssh/2026-05-10#8b5b4643-10c2-54f9-9f3e-a31e49d18554"));
+    while (longest.len < LIMIT_SOURCE_ID_BYTES)
+        buf_add(&longest, "\xc3\xa9");
+    s.decky = s.service = buf_str(&longest);
+    cr_assert(extract(&s, "", all) > 0 && all[0].evidence_ref.len <= LIMIT_SOURCE_ID_BYTES);
+    cr_assert(str_eq(text_sanitize(arena, all[0].evidence_ref), all[0].evidence_ref), "cut within a character");
+}
+
 Test(attribution_extractor, envelope_is_that_of_the_contract)
 {
     ExtractorSession s = session(149.12, "closed");

@@ -542,15 +542,22 @@ bool extractor_computes(const char *primitive)
 
 /* --- observations --- */
 
+/* As it will be stored, since ids are made of it. */
+static Str short_name(Arena *arena, Str name)
+{
+    return text_clip(text_sanitize(arena, name), LIMIT_NAME_BYTES);
+}
+
 static Str make_evidence_ref(Arena *arena, const ExtractorSession *s)
 {
     char time_text[TIME_TEXT_BYTES], sid[UUID_TEXT_BYTES];
     const int date_chars = 10;
+    Str decky = short_name(arena, s->decky), service = short_name(arena, s->service);
 
     time_format(time_text, s->started_at_us);
     uuid_format(sid, &s->sid);
-    return str_from(arena_printf(arena, "cowrie:" STR_FMT "/" STR_FMT "/%.*s#%s", STR_ARG(s->decky),
-                                 STR_ARG(s->service), date_chars, time_text, sid));
+    return str_from(arena_printf(arena, "cowrie:" STR_FMT "/" STR_FMT "/%.*s#%s", STR_ARG(decky), STR_ARG(service),
+                                 date_chars, time_text, sid));
 }
 
 static void collect_iats(Extractor *x)

@@ -1,5 +1,7 @@
 #include "sessions.h"
 
+#include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "attribution/primitives.h"
@@ -36,22 +38,39 @@ static int extract_stored(Repo *repo, Extractor *x, const Uuid *sid, int64_t unt
     return 0;
 }
 
-/* Our own ingest names sessions by uuid; what others call theirs gets one. */
-static Uuid sid_of(Str session_id)
+/* Our own ingest names sessions by uuid; what others call theirs gets one, and so does one without a name, which its
+ * attacker, decoy and end tell from others (contract events 7.4). */
+static Uuid sid_of(const SessionEnded *event, const Uuid *attacker)
 {
+    char address[UUID_TEXT_BYTES], end[24];
     Uuid sid;
-    return uuid_parse_text(session_id, &sid) ? sid : uuid_v5(&UUID_NS_SESSION, session_id);
+
+    if (event->session_id.len)
+        return uuid_parse_text(event->session_id, &sid) ? sid : uuid_v5(&UUID_NS_SESSION, event->session_id);
+    uuid_format(address, attacker);
+    snprintf(end, sizeof(end), "%lld", (long long)event->ended_at_us);
+    return uuid_v5_joined(
+        &UUID_NS_SESSION,
+        (Str[]){str_from(event->attacker_ip[0] ? event->attacker_ip : address), event->decky_id, str_from(end)}, 3);
+}
+
+/* Only our own ingest says when a session began; others say how long it took. */
+static int64_t start_of(const SessionEnded *event)
+{
+    if (event->started_at_us != TIME_NONE || event->ended_at_us == TIME_NONE)
+        return event->started_at_us;
+    return event->ended_at_us - llround(MIN(event->duration_s * 1e6, (double)MAX(event->ended_at_us, 0)));
 }
 
 int session_observe(Repo *repo, Arena *arena, const SessionEnded *event, const Uuid *attacker,
                     Observation ret[EXTRACTOR_PRIMITIVES], size_t *ret_n, size_t *ret_ignored)
 {
     ExtractorSession session = {
-        .sid = sid_of(event->session_id),
+        .sid = sid_of(event, attacker),
         .attacker_uuid = *attacker,
         .decky = event->decky_id,
         .service = event->service,
-        .started_at_us = event->started_at_us,
+        .started_at_us = start_of(event),
         .ended_at_us = event->ended_at_us,
         .duration_s = event->duration_s,
         .ended_reason = event->ended_reason,

@@ -26,6 +26,9 @@ static Metric extracted = {.name = "decnet_attribution_extracted_total",
 static Metric commands_ignored = {.name = "decnet_attribution_commands_over_limit_total",
                                   .help = "Commands beyond the limit per session, not looked at.",
                                   .type = METRIC_COUNTER};
+static Metric sessions_without_end = {.name = "decnet_attribution_sessions_without_end_total",
+                                      .help = "Sessions that do not say when they ended: nothing can be observed.",
+                                      .type = METRIC_COUNTER};
 static Metric stubs_made = {.name = "decnet_attribution_identities_total",
                             .help = "Identities founded for attackers without one.",
                             .type = METRIC_COUNTER};
@@ -162,6 +165,7 @@ static int observe_sessions(Worker *w, Batch *batch)
             return r;
         n_all += n_one;
         metric_add(&commands_ignored, (double)ignored);
+        metric_add(&sessions_without_end, d->session->ended_at_us == TIME_NONE);
     }
     return publish_news(w, all, n_all);
 }
