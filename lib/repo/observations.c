@@ -8,19 +8,25 @@
 enum { N_COLUMNS = 13 };
 #define ROWS                                                                                                           \
     "unnest($1::uuid[], $2::text[], $3::text[], $4::jsonb[], $5::float8[], $6::float8[], $7::float8[], $8::float8[],"  \
-    " $9::text[], $10::int[], $11::uuid[], $12::text[], $13::text[], $14::bool[]) WITH ORDINALITY"                     \
-    " AS i (" COLUMNS ", sets_identity_ref, n)"
+    " $9::text[], $10::int[], $11::uuid[], $12::text[], $13::text[], $14::bool[], $15::bool[])"                        \
+    " WITH ORDINALITY AS i (" COLUMNS ", sets_identity_ref, ranks_whole, n)"
 #define STORED " JOIN observations o ON o.evidence_ref = i.evidence_ref AND o.primitive = i.primitive"
 /* Who stays is decided on these: o is stored, i came. */
-#define RANK(row) "(" row ".ts, " row ".window_end_ts, " row ".value::text COLLATE \"C\")"
-#define STORED_IS_GREATER RANK("o") " > " RANK("i")
+#define RANK_COLUMNS(row) row ".ts, " row ".window_end_ts, " row ".value::text COLLATE \"C\""
+#define RANK(row) "(" RANK_COLUMNS(row) ")"
+#define WHOLE_RANK(row)                                                                                                \
+    "(" RANK_COLUMNS(row) ", " row ".confidence, " row ".window_start_ts, " row ".source COLLATE \"C\", " row          \
+                          ".envelope_v, " row ".attacker_uuid, COALESCE(" row ".value_kind, '') COLLATE \"C\")"
+#define COMPARED(a, op, b, came)                                                                                       \
+    "CASE WHEN " came ".ranks_whole THEN " WHOLE_RANK(a) op WHOLE_RANK(b) " ELSE " RANK(a) op RANK(b) " END"
+#define STORED_IS_GREATER COMPARED("o", " > ", "i", "i")
 #define IS_SAME                                                                                                        \
     RANK("o")                                                                                                          \
     " = " RANK("i") " AND (NOT i.sets_identity_ref OR o.identity_ref IS NOT DISTINCT FROM i.identity_ref)"             \
                     " AND (i.value_kind IS NULL OR o.value_kind IS NOT DISTINCT FROM i.value_kind)"                    \
                     " AND (o.confidence, o.window_start_ts, o.source, o.envelope_v, o.attacker_uuid)"                  \
                     " = (i.confidence, i.window_start_ts, i.source, i.envelope_v, i.attacker_uuid)"
-#define IS_STILL_NOT_LESS RANK("c") " >= " RANK("o")
+#define IS_STILL_NOT_LESS COMPARED("c", " >= ", "o", "c")
 
 static int compare(const void *a, const void *b)
 {
@@ -77,10 +83,13 @@ static void copy_one(Buf *out, const void *row)
 
 static void bind_rules(Args *args, void *const *rows, size_t n)
 {
-    ArgArray *sets_identity_ref = arg_array(args, PG_BOOL);
+    ArgArray *sets_identity_ref = arg_array(args, PG_BOOL), *ranks_whole = arg_array(args, PG_BOOL);
 
-    for (size_t i = 0; i < n; i++)
-        array_bool(sets_identity_ref, ((const StoredObservation *)rows[i])->sets_identity_ref);
+    for (size_t i = 0; i < n; i++) {
+        const StoredObservation *o = rows[i];
+        array_bool(sets_identity_ref, o->sets_identity_ref);
+        array_bool(ranks_whole, o->ranks_whole);
+    }
 }
 
 static bool is_key(const PGresult *r, int i, const void *row)

@@ -14,6 +14,7 @@ typedef struct StoredObservation {
     Uuid attacker_uuid;
     Str identity_ref;       /* absent: NULL */
     bool sets_identity_ref; /* overwrite that of a stored row as well */
+    bool ranks_whole;       /* of equals in what decides who stays, the one with the greater rest stays too */
     /* out */
     RowOutcome outcome;
     /* ROW_CHANGED: what the row said before, so that whatever was derived from it can be derived anew */
@@ -26,8 +27,9 @@ typedef struct StoredObservation {
  * transaction, unless it is a single row.
  *
  * Of two observations with one key the one with the greater (ts, window_end_ts, value as jsonb spells it, byte by byte)
- * stays, whatever the order of arrival; with all three equal the later call overwrites the rest. Rows of one call that
- * share a key count as calls one after the other.
+ * stays, whatever the order of arrival; with all three equal the later call overwrites the rest, unless it ranks_whole:
+ * then (confidence, window_start_ts, source, envelope_v, attacker_uuid, value_kind) decide in the same way, so that events
+ * may come in any order and again. Rows of one call that share a key count as calls one after the other.
  *
  * @rows         any order; outcome, id and, for ROW_CHANGED, old_* are set
  * @maybe_stored the caller has a reason to think that some are stored; a wrong guess costs time only

@@ -218,6 +218,29 @@ def later_version_of_an_observation_replaces_the_earlier_one():
                      [("stable", "a", 4, 2003.0)], f"states, turned: {turned}")
 
 
+def versions_that_differ_in_little_end_the_same_in_any_order():
+    one, other = (str(uuid.uuid5(NS_ATTACKER, ip)) for ip in ("203.0.113.89", "203.0.113.90"))
+    versions = [observation(who, "motor.input_modality", "typed", 1000.0, "s", **more) for who, more in (
+        (one, {}), (other, {}), (one, {"confidence": 0.9}), (one, {"confidence": 0.9, "source": "z"}),
+        (one, {"confidence": 0.9, "window": {"start_ts": 1.0, "end_ts": 1000.0}}), (one, {"value_kind": "hash"}))]
+
+    def dump():
+        return "".join(lab.ctl("dump", f"--table={table}").out for table in ("observations", "attribution_state"))
+
+    dumps = []
+    for shift in range(0, len(versions), 2):
+        lab.wipe()
+        attacker("203.0.113.89"), attacker("203.0.113.90")
+        for version in versions[shift:] + versions[:shift]:
+            feed([version])
+        dumps.append(dump())
+        lab.sql("DELETE FROM consumer_position")
+        attribute()
+        expect_same_dump(dumps[-1], dump(), f"again, from {shift} on")
+    for shift, other_dump in enumerate(dumps):
+        expect_same_dump(dumps[0], other_dump, f"order {shift}")
+
+
 def a_hash_that_becomes_another_kind_is_none_any_more():
     who = attacker("203.0.113.88")
     hashes = series(who, "x.kind", ["a", "b", "c"], value_kind="hash")
@@ -295,6 +318,7 @@ run_cases([sessions_become_states, changes_of_a_series_follow_each_other, identi
            reading_again_publishes_nothing, series_read_anew_say_the_same, other_batches_and_orders_end_the_same,
            typical_series, sessions_of_other_producers_become_observations, several_hands_are_announced_once_for_each_set, unknown_attacker_waits_for_its_row,
            what_cannot_be_used_is_a_dead_letter, one_evidence_a_thousand_times_counts_once,
-           later_version_of_an_observation_replaces_the_earlier_one, a_hash_that_becomes_another_kind_is_none_any_more,
+           later_version_of_an_observation_replaces_the_earlier_one,
+           versions_that_differ_in_little_end_the_same_in_any_order, a_hash_that_becomes_another_kind_is_none_any_more,
            kinds_of_values, times_from_the_future_are_as_good_as_others, merged_identities_are_one_series,
            what_others_stored_is_found_by_its_hint])

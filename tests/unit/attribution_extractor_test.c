@@ -193,6 +193,8 @@ Test(attribution_extractor, a_session_without_commands_has_a_duration_only)
     s = session(10, "closed");
     s.ended_at_us = TIME_NONE;
     cr_assert_eq(extract(&s, "0 id", all), 0);
+    s.started_at_us = s.ended_at_us = -1;
+    cr_assert_eq(extract(&s, "0 id", all), 0, "an observation of 1969 would be refused when it comes back");
 }
 
 typedef struct Case {

@@ -602,7 +602,7 @@ size_t extractor_finish(Extractor *x, Observation ret[EXTRACTOR_PRIMITIVES])
     x->c = (const CommandFacts *)(const void *)x->commands.data;
     x->n = x->commands.len / sizeof(CommandFacts);
     x->n_tokens = HASH_COUNT(x->tokens);
-    if (x->session.started_at_us == TIME_NONE || x->session.ended_at_us == TIME_NONE)
+    if (x->session.started_at_us == TIME_NONE || x->session.ended_at_us < 0) /* TIME_NONE is less as well */
         return 0;
     collect_iats(x);
     Str evidence_ref = make_evidence_ref(x->arena, &x->session);

@@ -62,7 +62,7 @@ static inline void extractor_freep(Extractor **p)
 }
 void extractor_add(Extractor *x, const ExtractorCommand *command);
 /* The observations that the session supports, in the order of the contract's table; returns how many. None when
- * started_at_us or ended_at_us is TIME_NONE. Each has its envelope: id = observation_row_id(), value_kind categorical,
+ * started_at_us or ended_at_us is TIME_NONE, or the end is before 1970, which no observation can be. Each has its envelope: id = observation_row_id(), value_kind categorical,
  * ts = window end = the end of the session, window start = its start, evidence_ref =
  * "cowrie:<decky>/<service>/<UTC date of the start>#<sid>" (contract ingest 12), decky and service repaired and cut at
  * LIMIT_NAME_BYTES each. Once per extractor. */

@@ -130,6 +130,7 @@ StoredObservation observation_row(const Observation *o)
         .source = o->source,
         .envelope_v = ENVELOPE_VERSION,
         .attacker_uuid = o->attacker_uuid,
+        .ranks_whole = true,
     };
 }
 
