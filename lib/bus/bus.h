@@ -145,21 +145,22 @@ int bus_topics_check(const Config *config, const BusTopicOptions *options, Arena
 
 typedef NameValue BusHeader;
 
-/* The headers that every record of ours carries. */
+/* The headers that every record of ours carries, and the one of an observation. */
 #define BUS_HEADER_EVENT_ID "decnet-event-id"
 #define BUS_HEADER_EVENT_TYPE "decnet-event-type"
 #define BUS_HEADER_TOPIC "decnet-topic"
 #define BUS_HEADER_SCHEMA_VERSION "decnet-schema-version"
 #define BUS_HEADER_PRODUCED_AT "decnet-produced-at"
 #define BUS_HEADER_SOURCE "decnet-source"
-#define BUS_REQUIRED_HEADERS 6
+#define BUS_HEADER_PRIMITIVE "decnet-primitive"
+#define BUS_OWN_HEADERS 7 /* at the most */
 #define BUS_SCHEMA_VERSION "1"
 
-/* Fills @out. @reference_topic is the full topic of the reference's bus (e.g. attacker.observation.motor.x), absent
- * when it equals the Kafka topic; @source is "<worker>/<instance>@<host>". Values borrow from the arguments, the time
- * is written into @arena. */
-void bus_headers_required(Arena *arena, BusHeader out[BUS_REQUIRED_HEADERS], const BusTopic *topic, Str event_id,
-                          Str reference_topic, int64_t produced_us, Str source);
+/* Fills @out and returns how many they are. @reference_topic is the full topic of the reference's bus (e.g.
+ * attacker.observation.motor.x), absent when it equals the Kafka topic; an observation's primitive is what it has behind
+ * that. @source is "<worker>/<instance>@<host>". Values borrow from the arguments, the time is written into @arena. */
+size_t bus_headers(Arena *arena, BusHeader out[BUS_OWN_HEADERS], const BusTopic *topic, Str event_id,
+                   Str reference_topic, int64_t produced_us, Str source);
 
 /* One record. Everything borrows from librdkafka's message, which lives until bus_record_free(). */
 typedef struct BusRecord {

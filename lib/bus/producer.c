@@ -176,22 +176,33 @@ int bus_producer_send(BusProducer *p, const BusTopic *topic, Str key, Str value,
     return 0;
 }
 
-void bus_headers_required(Arena *arena, BusHeader out[BUS_REQUIRED_HEADERS], const BusTopic *topic, Str event_id,
-                          Str reference_topic, int64_t produced_us, Str source)
+/* "attacker.observation.motor.x": "motor.x"; empty when there is nothing behind the Kafka topic. */
+static Str primitive_of(const BusTopic *topic, Str reference_topic)
+{
+    size_t prefix = strlen(topic->name) + 1;
+    bool has_one = topic == &bus_topics[BUS_ATTACKER_OBSERVATION] && reference_topic.len > prefix;
+
+    return has_one ? (Str){reference_topic.data + prefix, reference_topic.len - prefix} : (Str){0};
+}
+
+size_t bus_headers(Arena *arena, BusHeader out[BUS_OWN_HEADERS], const BusTopic *topic, Str event_id,
+                   Str reference_topic, int64_t produced_us, Str source)
 {
     char *time = arena_alloc(arena, TIME_TEXT_BYTES);
-    Str name = str_from(topic->name);
+    Str name = str_from(topic->name), primitive = primitive_of(topic, reference_topic);
 
     time_format(time, produced_us);
-    const BusHeader headers[BUS_REQUIRED_HEADERS] = {
+    const BusHeader headers[BUS_OWN_HEADERS] = {
         {STR(BUS_HEADER_EVENT_ID), event_id},
         {STR(BUS_HEADER_EVENT_TYPE), name},
         {STR(BUS_HEADER_TOPIC), reference_topic.data ? reference_topic : name},
         {STR(BUS_HEADER_SCHEMA_VERSION), STR(BUS_SCHEMA_VERSION)},
         {STR(BUS_HEADER_PRODUCED_AT), str_from(time)},
         {STR(BUS_HEADER_SOURCE), source},
+        {STR(BUS_HEADER_PRIMITIVE), primitive}, /* the last, as most have none */
     };
     memcpy(out, headers, sizeof(headers));
+    return primitive.len ? BUS_OWN_HEADERS : BUS_OWN_HEADERS - 1;
 }
 
 /* --- deliveries --- */

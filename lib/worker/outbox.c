@@ -199,8 +199,8 @@ void outbox_add(Outbox *o, const char *topic, Str decnet_topic, const Uuid *even
     assert(row && payload.len <= LIMIT_EVENT_BYTES);
     uuid_format(id, event_id);
     arena_reset(o->arena);
-    bus_headers_required(o->arena, event.headers, row, str_from(id), decnet_topic, clock_now_us(), str_from(o->source));
-    event.n_headers = BUS_REQUIRED_HEADERS;
+    event.n_headers =
+        bus_headers(o->arena, event.headers, row, str_from(id), decnet_topic, clock_now_us(), str_from(o->source));
     collect(o, &event);
 }
 

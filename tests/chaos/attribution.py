@@ -64,6 +64,9 @@ def sessions_become_states():
     reference["dump"] = lab.dump()
     reference["events"] = lab.events(*ATTRIBUTION_TOPICS)
     event_ids(reference["events"])
+    wrong = [e["headers"] for e in reference["events"] if e["headers"].get("decnet-primitive") != (
+        e["payload"]["primitive"] if e["topic"] == "attacker.observation" else None)]
+    expect_equal(wrong[:1], [], "headers that name another primitive or none")
     expect_equal(lab.count("event_outbox") + lab.count("dead_letter") + lab.count("deferred_event"), 0, "left behind")
 
 

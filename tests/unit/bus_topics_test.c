@@ -127,23 +127,31 @@ Test(bus_topics, embedded_clusters)
     cr_assert_not(bus_cluster_is_embedded("lkc-12345") || bus_cluster_is_embedded("") || bus_cluster_is_embedded(NULL));
 }
 
-Test(bus_topics, required_headers)
+Test(bus_topics, headers_of_an_event)
 {
     cleanup(arena_freep) Arena *arena = arena_new();
-    BusHeader h[BUS_REQUIRED_HEADERS];
+    BusHeader h[BUS_OWN_HEADERS];
     static const struct {
         const char *name, *value;
     } rows[] = {
-        {"decnet-event-id", "4586efd8-a896-51fb-99d3-488b5dfab989"},   {"decnet-event-type", "attacker.observation"},
-        {"decnet-topic", "attacker.observation.motor.input_modality"}, {"decnet-schema-version", "1"},
-        {"decnet-produced-at", "2026-05-10T08:25:01.004512Z"},         {"decnet-source", "ttp/0@host"},
+        {"decnet-event-id", "4586efd8-a896-51fb-99d3-488b5dfab989"},
+        {"decnet-event-type", "attacker.observation"},
+        {"decnet-topic", "attacker.observation.motor.input_modality"},
+        {"decnet-schema-version", "1"},
+        {"decnet-produced-at", "2026-05-10T08:25:01.004512Z"},
+        {"decnet-source", "ttp/0@host"},
+        {"decnet-primitive", "motor.input_modality"},
     };
+    const BusTopic *observation = &bus_topics[BUS_ATTACKER_OBSERVATION], *tagged = &bus_topics[BUS_TTP_TAGGED];
 
-    bus_headers_required(arena, h, &bus_topics[BUS_ATTACKER_OBSERVATION], str_from(rows[0].value),
-                         str_from(rows[2].value), 1778401501004512, str_from(rows[5].value));
+    size_t n = bus_headers(arena, h, observation, str_from(rows[0].value), str_from(rows[2].value), 1778401501004512,
+                           str_from(rows[5].value));
+    cr_assert_eq(n, ARRAY_SIZE(rows));
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
         cr_assert(str_eq_cstr(h[i].name, rows[i].name) && str_eq_cstr(h[i].value, rows[i].value), "%s", rows[i].name);
-    bus_headers_required(arena, h, &bus_topics[BUS_TTP_TAGGED], STR("x"), (Str){0}, 0, STR("y"));
+    cr_assert_eq(bus_headers(arena, h, observation, STR("x"), (Str){0}, 0, STR("y")), 6, "it names no primitive");
+    cr_assert_eq(bus_headers(arena, h, tagged, STR("x"), STR("ttp.tagged.x"), 0, STR("y")), 6, "it has none");
+    bus_headers(arena, h, tagged, STR("x"), (Str){0}, 0, STR("y"));
     cr_assert(str_eq_cstr(h[2].value, "ttp.tagged"), "without a reference topic the Kafka topic stands in");
 }
 
