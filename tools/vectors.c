@@ -125,9 +125,35 @@ static void run_lines(VectorRun *run, const VectorShape *shape, Str text)
     }
 }
 
+static size_t string_bytes(Str s) /* that begins with its quote */
+{
+    size_t n = 1;
+
+    while (n < s.len && s.data[n] != '"')
+        n += s.data[n] == '\\' ? 2 : 1;
+    return MIN(n + 1, s.len);
+}
+
+/* json-c cuts integers to 64 bits, but keeps a number with a point as it was written. */
+static void add_points(Str text, Buf *out)
+{
+    enum { DIGITS_THAT_FIT = 18 };
+
+    while (text.len) {
+        size_t n = *text.data == '"' ? string_bytes(text) : strspn(text.data, "+-.eE0123456789");
+        Str part = {text.data, MAX(n, (size_t)1)};
+        buf_add_str(out, part);
+        if (*part.data != '"' && part.len > DIGITS_THAT_FIT && strcspn(part.data, ".eE") >= part.len)
+            buf_add(out, ".0");
+        text = (Str){text.data + part.len, text.len - part.len};
+    }
+}
+
 static void run_whole(VectorRun *run, const VectorShape *shape, Str text)
 {
-    cleanup(json_putp) json_object *root = json_parse(text);
+    cleanup(buf_free) Buf exact = {0};
+    add_points(text, &exact);
+    cleanup(json_putp) json_object *root = json_parse(buf_str(&exact));
 
     shape->whole(run, root);
     arena_reset(run->arena);

@@ -78,6 +78,12 @@ Test(attribution_vectors, other_files_of_these_shapes)
          "1 passed, 0 failed", 0}, /* neither id nor ts nor constants */
         {"{\"vectors\":[{\"observations\":[{\"value\":1.0,\"ts\":0}]," EXPECT("unknown") "}]}", "1 passed, 0 failed",
          0},
+        {"{\"vectors\":[{\"observations\":[{\"value\":18446744073709551616},{\"value\":18446744073709551617},{\"value\":"
+         "18446744073709551616}],\"expect\":{\"state\":\"conflicted\",\"confidence\":0.6666666666666666}}]}",
+         "1 passed, 0 failed", 0}, /* integers beyond 64 bits */
+        {"{\"vectors\":[{\"id\":\"\\\"10000000000000000000000\\\\\",\"observations\":[{\"value\":[100000000000000000000]}],"
+         "\"expect\":{\"state\":\"unknown\",\"current_value\":[100000000000000000000]}}]}",
+         "1 passed, 0 failed", 0},
         {"{\"tolerance\":{\"abs\":0.5},\"vectors\":[{\"observations\":[{\"value\":1.4}]," EXPECT("unknown") "}]}",
          "1 passed, 0 failed", 0},
         {"{\"vectors\":[{\"observations\":[{\"value\":1}]," EXPECT("stable") "}]}",
