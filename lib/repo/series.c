@@ -457,6 +457,39 @@ int series_mark_attackers(Repo *repo, const Uuid *attackers, const Str *primitiv
     return repo_run(repo, &mark, &args, NULL);
 }
 
+#define SAID_ENDS                                                                                                      \
+    CHAIN("SELECT a.uuid, i.uuid, i.merged_into_uuid, 0 FROM (SELECT DISTINCT attacker FROM said) d"                   \
+          " JOIN attackers a ON a.uuid = d.attacker JOIN attacker_identities i ON i.uuid = a.identity_id")
+
+int series_mark_unjudged(Repo *repo, const Uuid *attackers, const Str *primitives, const double *ts, size_t n,
+                         size_t *ret_n)
+{
+    static const Statement mark = {
+        .name = "series_mark_unjudged",
+        .shape = SHAPE_ROWS,
+        .sql = "WITH said AS (SELECT attacker, primitive, max(ts) AS ts"
+               "  FROM unnest($1::uuid[], $2::text[], $3::float8[]) AS u (attacker, primitive, ts) GROUP BY 1, 2)"
+               " INSERT INTO attribution_dirty (attacker_uuid, primitive) SELECT k.attacker, k.primitive FROM said k"
+               "  JOIN (" SAID_ENDS ") e (attacker, identity) ON e.attacker = k.attacker"
+               "  LEFT JOIN attribution_state s ON s.identity_uuid = e.identity AND s.primitive = k.primitive"
+               "  WHERE s.identity_uuid IS NULL OR s.last_observation_ts < k.ts RETURNING 1"};
+    cleanup(args_free) Args args = {0};
+    cleanup(pgresult_freep) PGresult *result = NULL;
+
+    *ret_n = 0;
+    if (n == 0)
+        return 0;
+    arg_uuids(&args, attackers, sizeof(*attackers), n);
+    ArgArray *primitive = arg_array(&args, PG_TEXT), *time = arg_array(&args, PG_FLOAT8);
+    for (size_t i = 0; i < n; i++) {
+        array_str(primitive, primitives[i]);
+        array_float8(time, ts[i]);
+    }
+    int r = repo_exec(repo, &mark, &args, &result);
+    *ret_n = r ? 0 : (size_t)PQntuples(result);
+    return r;
+}
+
 int series_take_marks(Repo *repo, Arena *arena, int limit, SeriesDirty **ret_marks, size_t *ret_n)
 {
     static const Statement take = {

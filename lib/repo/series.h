@@ -89,6 +89,10 @@ typedef struct SeriesDirty {
 int series_take_marks(Repo *repo, Arena *arena, int limit, SeriesDirty **ret_marks, size_t *ret_n) must_check;
 /* A hint about one series of an attacker. */
 int series_mark_attackers(Repo *repo, const Uuid *attackers, const Str *primitives, size_t n) must_check;
+/* A hint for each observation of which the state cannot know: there is none, or it is of an older one. Sets *ret_n to
+ * how many series they are. */
+int series_mark_unjudged(Repo *repo, const Uuid *attackers, const Str *primitives, const double *ts, size_t n,
+                         size_t *ret_n) must_check;
 /* Names of all primitives that the series of these canonical identities, or their states, have: distinct keys. */
 int series_primitives(Repo *repo, Arena *arena, const Uuid *identities, size_t n, SeriesKey **ret_keys,
                       size_t *ret_n) must_check;

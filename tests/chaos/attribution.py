@@ -317,6 +317,44 @@ def what_others_stored_is_found_by_its_hint():
     expect_equal(states("state, observation_count"), [("stable", 4)], "states")
 
 
+def store_row(who, i, kind="NULL"):
+    lab.sql("INSERT INTO observations (primitive, value, value_kind, confidence, window_start_ts, window_end_ts, source,"
+            f" evidence_ref, envelope_v, ts, attacker_uuid) VALUES ('motor.input_modality', '\"typed\"', {kind}, 0.5,"
+            f" {990 + 60 * i}, {1000 + 60 * i}, 'test', 's{i}', 1, {1000 + 60 * i}, '{who}')")
+
+
+def rows_that_their_producer_stored_itself_are_judged():
+    told = range(4)
+    for kind in ("NULL", "'categorical'"):  # another one than the event's, which changes the row, and the same
+        for before in ((), (0,), told):  # what the worker has seen before
+            lab.wipe()
+            who = attacker("203.0.113.91")
+            records = series(who, "motor.input_modality", ["typed"] * 4)
+            feed([records[i] for i in before])
+            for i in set(told) - set(before):
+                store_row(who, i, kind)
+            feed(records)
+            if before == (0,):  # the next observation of the series, or a mark, would do
+                read_all_anew()
+            expect_equal(states("state, observation_count"), [("stable", 4)], f"states, {kind}, {before}")
+            expect_equal(lab.count("attribution_dirty"), 0, "marks left")
+
+
+def states_that_were_lost_come_back_with_a_replay():
+    lab.wipe()
+    who, other = attacker("203.0.113.92"), attacker("203.0.113.93")
+    feed(series(who, "motor.input_modality", ["typed"] * 4) + series(other, "motor.input_modality", ["typed"], ref="t"))
+    lab.sql(f"UPDATE attacker_identities SET merged_into_uuid = '{uuid.uuid5(NS_IDENTITY, who)}'"
+            f" WHERE uuid = '{uuid.uuid5(NS_IDENTITY, other)}'")
+    lab.sql("DELETE FROM attribution_state; DELETE FROM consumer_position")
+    attribute()
+    expect_equal(states("state, observation_count"), [("stable", 5)], "states")
+    marks = lab.value("SELECT last_value FROM attribution_dirty_id_seq")
+    lab.sql("DELETE FROM consumer_position")
+    attribute()
+    expect_equal(lab.value("SELECT last_value FROM attribution_dirty_id_seq"), marks, "marks of what is judged")
+
+
 run_cases([sessions_become_states, changes_of_a_series_follow_each_other, identities_are_the_founders_own,
            reading_again_publishes_nothing, series_read_anew_say_the_same, other_batches_and_orders_end_the_same,
            typical_series, sessions_of_other_producers_become_observations, several_hands_are_announced_once_for_each_set, unknown_attacker_waits_for_its_row,
@@ -324,4 +362,5 @@ run_cases([sessions_become_states, changes_of_a_series_follow_each_other, identi
            later_version_of_an_observation_replaces_the_earlier_one,
            versions_that_differ_in_little_end_the_same_in_any_order, a_hash_that_becomes_another_kind_is_none_any_more,
            kinds_of_values, times_from_the_future_are_as_good_as_others, merged_identities_are_one_series,
-           what_others_stored_is_found_by_its_hint])
+           what_others_stored_is_found_by_its_hint, rows_that_their_producer_stored_itself_are_judged,
+           states_that_were_lost_come_back_with_a_replay])

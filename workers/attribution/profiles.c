@@ -119,18 +119,26 @@ static void take_in(Arena *arena, Profile *profile)
         series_offer_hashes(arena, s, hashes, n_hashes);
 }
 
-/* A hash that gave way may have been the newest of its value, whatever kind its new version is: only the observations
- * themselves tell what is left. */
-static bool replaces_hash(const Profile *profile)
+/* What gives way has to be among the newest rows, else nothing says whether it was counted. And a hash may have been the
+ * newest of its value, whatever kind its new version is: only the observations themselves tell what is left. */
+static bool can_replace(const AttributionSeries *s, const AttributionRow *row)
 {
-    bool replaces = false, has_hash = profile->series.n_hashes > 0;
+    if (s->n_hashes > 0 || row->kind == VALUE_KIND_HASH)
+        return false;
+    for (size_t i = 0; i < s->n_rows; i++)
+        if (str_eq(s->rows[i].evidence_ref, row->evidence_ref))
+            return true;
+    return false;
+}
 
+static bool can_take_in(const Profile *profile)
+{
     for (size_t i = 0; i < profile->n_changes; i++) {
         const SeriesChange *c = &profile->changes[i];
-        replaces = replaces || (c->has_row && !c->is_new);
-        has_hash = has_hash || (c->has_row && c->row.kind == VALUE_KIND_HASH);
+        if (c->has_row && !c->is_new && !can_replace(&profile->series, &c->row))
+            return false;
     }
-    return replaces && has_hash;
+    return true;
 }
 
 /* The packed end and what came in; a series without a row has not begun, since whoever stores observations leaves a
@@ -146,7 +154,7 @@ static void load(Arena *arena, Profile *profile)
     }
     if (stored->exists && (!stored->series.data || series_unpack(arena, stored->series, &profile->series) != 0))
         profile->read_all = true;
-    profile->read_all = profile->read_all || replaces_hash(profile);
+    profile->read_all = profile->read_all || !can_take_in(profile);
     if (profile->read_all)
         return;
     profile->series.n = stored->exists ? stored->observation_count : 0;

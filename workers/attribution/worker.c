@@ -366,6 +366,31 @@ static int judge(Worker *w, const Intake *in)
     return r ? r : profiles_apply(w, changes, n);
 }
 
+/* What was stored already may have come there without us: by a producer that stores its rows itself, or in another life
+ * of the states. */
+static int mark_unjudged(Worker *w, const Intake *in)
+{
+    Arena *arena = worker_scratch(w);
+    Uuid *attackers = arena_calloc(arena, in->n_rows + 1, sizeof(*attackers));
+    Str *names = arena_calloc(arena, in->n_rows + 1, sizeof(*names));
+    double *ts = arena_calloc(arena, in->n_rows + 1, sizeof(*ts));
+    size_t n = 0, n_marked = 0;
+
+    for (size_t i = 0; i < in->n_rows; i++) {
+        const Observation *o = &in->sources[i]->observation;
+        if (in->rows[i].outcome == ROW_NEW || in->rows[i].outcome == ROW_CHANGED ||
+            !primitive_has_state(o->primitive, str_from(worker_config(w)->stateless_primitives)))
+            continue;
+        attackers[n] = o->attacker_uuid;
+        names[n] = o->primitive;
+        ts[n++] = o->ts;
+    }
+    int r = series_mark_unjudged(worker_repo(w), attackers, names, ts, n, &n_marked);
+    if (n_marked)
+        worker_ask_for_work(w);
+    return r;
+}
+
 static int apply(Worker *w, Batch *batch)
 {
     Intake in = {0};
@@ -375,7 +400,8 @@ static int apply(Worker *w, Batch *batch)
     r = r ? r : find_identities(w, batch, &in);
     r = r ? r : store(w, &in);
     r = r ? r : mark_hints(w, &in);
-    return r ? r : judge(w, &in);
+    r = r ? r : judge(w, &in);
+    return r ? r : mark_unjudged(w, &in);
 }
 
 /* --- marks that others left --- */
