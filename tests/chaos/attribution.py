@@ -112,6 +112,15 @@ def series_read_anew_say_the_same():
     expect_same_dump(reference["dump"], lab.dump(), "with damaged rows")
 
 
+def a_state_that_another_program_wrote_is_set_right():
+    lab.wipe()
+    records = series(attacker("203.0.113.94"), "motor.input_modality", ["typed"] * 5)
+    feed(records[:4])
+    lab.sql("UPDATE attribution_state SET observation_count = 0, state = 'drifting', current_value = '7'")
+    feed(records)
+    expect_equal(states("state, observation_count, current_value"), [("stable", 5, "typed")], "states")
+
+
 def other_batches_and_orders_end_the_same():
     told = [{"topic": e["topic"], "key": e["key"], "value": e["payload"]} for e in reference["events"]
             if e["topic"] == "attacker.observation"]
@@ -356,11 +365,13 @@ def states_that_were_lost_come_back_with_a_replay():
 
 
 run_cases([sessions_become_states, changes_of_a_series_follow_each_other, identities_are_the_founders_own,
-           reading_again_publishes_nothing, series_read_anew_say_the_same, other_batches_and_orders_end_the_same,
-           typical_series, sessions_of_other_producers_become_observations, several_hands_are_announced_once_for_each_set, unknown_attacker_waits_for_its_row,
-           what_cannot_be_used_is_a_dead_letter, one_evidence_a_thousand_times_counts_once,
-           later_version_of_an_observation_replaces_the_earlier_one,
-           versions_that_differ_in_little_end_the_same_in_any_order, a_hash_that_becomes_another_kind_is_none_any_more,
-           kinds_of_values, times_from_the_future_are_as_good_as_others, merged_identities_are_one_series,
+           reading_again_publishes_nothing, series_read_anew_say_the_same,
+           a_state_that_another_program_wrote_is_set_right, other_batches_and_orders_end_the_same, typical_series,
+           sessions_of_other_producers_become_observations, several_hands_are_announced_once_for_each_set,
+           unknown_attacker_waits_for_its_row, what_cannot_be_used_is_a_dead_letter,
+           one_evidence_a_thousand_times_counts_once, later_version_of_an_observation_replaces_the_earlier_one,
+           versions_that_differ_in_little_end_the_same_in_any_order,
+           a_hash_that_becomes_another_kind_is_none_any_more, kinds_of_values,
+           times_from_the_future_are_as_good_as_others, merged_identities_are_one_series,
            what_others_stored_is_found_by_its_hint, rows_that_their_producer_stored_itself_are_judged,
            states_that_were_lost_come_back_with_a_replay])

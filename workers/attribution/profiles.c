@@ -131,6 +131,15 @@ static bool can_replace(const AttributionSeries *s, const AttributionRow *row)
     return false;
 }
 
+/* False when the series has to be read: its packed end is missing or of another release, or others wrote the row. */
+static bool unpack(Arena *arena, Profile *profile)
+{
+    const SeriesState *stored = &profile->stored;
+
+    return !stored->exists || (stored->series.data && series_unpack(arena, stored->series, &profile->series) == 0 &&
+                               stored->observation_count >= (int64_t)profile->series.n_rows);
+}
+
 static bool can_take_in(const Profile *profile)
 {
     for (size_t i = 0; i < profile->n_changes; i++) {
@@ -152,9 +161,8 @@ static void load(Arena *arena, Profile *profile)
         profile->read_all = false; /* as if nothing had been observed */
         return;
     }
-    if (stored->exists && (!stored->series.data || series_unpack(arena, stored->series, &profile->series) != 0))
+    if (!unpack(arena, profile) || !can_take_in(profile))
         profile->read_all = true;
-    profile->read_all = profile->read_all || !can_take_in(profile);
     if (profile->read_all)
         return;
     profile->series.n = stored->exists ? stored->observation_count : 0;
@@ -178,7 +186,8 @@ static void take_history(Arena *arena, Profile *profile, Str primitive, const Se
     AttributionRow row, *hashes = arena_calloc(arena, history->n_hashes + 1, sizeof(*hashes));
     size_t n_hashes = 0;
 
-    *s = (AttributionSeries){.n = history->n};
+    /* Another program may have stored one between the count and the rows; its mark has the series looked at again. */
+    *s = (AttributionSeries){.n = MAX(history->n, (int64_t)history->n_rows)};
     for (size_t i = 0; i < history->n_rows; i++)
         if (take_row(arena, &history->rows[i], primitive, &row))
             attribution_series_offer(s, &row);
