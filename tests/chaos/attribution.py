@@ -1,6 +1,7 @@
 """From sessions to states of behaviour: the same states whatever the order, the batches and what was read anew; what is
 put off, refused and announced. Prints TAP."""
 import random
+import urllib.request
 import uuid
 
 from lab import (ATTRIBUTION_TOPICS, SAMPLE, Lab, event_ids, expect, expect_equal, expect_same_dump, run_cases,
@@ -146,6 +147,29 @@ def typical_series():
         changes = [e["payload"]["new_state"] for e in lab.events("attribution.profile.state_changed")
                    if e["payload"]["identity_uuid"] == str(uuid.uuid5(NS_IDENTITY, who))]
         expect_equal(changes, wanted, f"states of {values}")
+
+
+def metrics_of(worker, port):
+    """{name: value} of those that count anything, and the worker's end."""
+    wait_until(lambda: port.exists() and port.read_text().endswith("\n"), "the port of the metrics", program=worker)
+    with urllib.request.urlopen(f"http://127.0.0.1:{port.read_text().strip()}/metrics") as answer:
+        pairs = (line.rsplit(" ", 1) for line in answer.read().decode().splitlines() if not line.startswith("#"))
+        found = {name: float(value) for name, value in pairs}
+    worker.terminate()
+    return found
+
+
+def what_of_sessions_is_left_out_is_counted():
+    lab.wipe()
+    attacker("198.51.100.23")
+    port = lab.folder / "metrics-port"
+    lab.produce([session("198.51.100.23", ended_at=None), session("198.51.100.23", ended_at="1969-12-31T23:59:59Z"),
+                 session("198.51.100.23", commands=["id"] * 10007)])
+    worker = lab.worker_spawn(name="attribution", DECNET_METRICS_LISTEN="127.0.0.1:0", DECNET_METRICS_PORT_FILE=port)
+    wait_until(lambda: lab.count("observations") > 0, "observations", program=worker)
+    metrics = metrics_of(worker, port)
+    expect_equal([metrics.get(f"decnet_attribution_{name}_total") for name in ("sessions_without_end", "commands_over_limit")],
+                 [2, 7], "counters")
 
 
 def several_hands_are_announced_once_for_each_set():
@@ -367,9 +391,10 @@ def states_that_were_lost_come_back_with_a_replay():
 run_cases([sessions_become_states, changes_of_a_series_follow_each_other, identities_are_the_founders_own,
            reading_again_publishes_nothing, series_read_anew_say_the_same,
            a_state_that_another_program_wrote_is_set_right, other_batches_and_orders_end_the_same, typical_series,
-           sessions_of_other_producers_become_observations, several_hands_are_announced_once_for_each_set,
-           unknown_attacker_waits_for_its_row, what_cannot_be_used_is_a_dead_letter,
-           one_evidence_a_thousand_times_counts_once, later_version_of_an_observation_replaces_the_earlier_one,
+           sessions_of_other_producers_become_observations, what_of_sessions_is_left_out_is_counted,
+           several_hands_are_announced_once_for_each_set, unknown_attacker_waits_for_its_row,
+           what_cannot_be_used_is_a_dead_letter, one_evidence_a_thousand_times_counts_once,
+           later_version_of_an_observation_replaces_the_earlier_one,
            versions_that_differ_in_little_end_the_same_in_any_order,
            a_hash_that_becomes_another_kind_is_none_any_more, kinds_of_values,
            times_from_the_future_are_as_good_as_others, merged_identities_are_one_series,

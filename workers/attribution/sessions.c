@@ -85,7 +85,7 @@ int session_observe(Repo *repo, Arena *arena, const SessionEnded *event, const U
     else
         r = extract_stored(repo, x, &session.sid, event->ended_at_us);
     *ret_n = r == 0 ? extractor_finish(x, ret) : 0;
-    *ret_ignored = extractor_ignored(x);
+    *ret_ignored = extractor_ignored(x) + (is_whole ? event->n_commands_seen - event->n_commands : 0);
     return r;
 }
 

@@ -11,7 +11,7 @@
  *
  * @attacker   the row that the session's attacker has
  * @ret        lives in @arena
- * @ret_ignored commands beyond LIMIT_EXTRACT_COMMANDS
+ * @ret_ignored commands beyond LIMIT_EXTRACT_COMMANDS, or LIMIT_EVENT_COMMANDS of one event
  *
  * Hands on REPO_E_*. */
 int session_observe(Repo *repo, Arena *arena, const SessionEnded *event, const Uuid *attacker,
