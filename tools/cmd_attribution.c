@@ -256,8 +256,8 @@ static int not_found(const Ctl *ctl, const char *word, const FoundProfile *found
                     shown.data ? shown.data : "");
 }
 
-/* The identity that the word @word means, or an exit status. */
-static int find(Ctl *ctl, const char *word, FoundProfile *ret)
+/* What the word @word means, or an exit status. */
+static int look_up(Ctl *ctl, const char *word, FoundProfile *ret)
 {
     char ip[IP_TEXT_BYTES];
     Uuid uuid;
@@ -266,9 +266,36 @@ static int find(Ctl *ctl, const char *word, FoundProfile *ret)
         return ctl_usage(ctl, "'%s' is neither a uuid nor an address", word);
     int code = ctl_connect_current(ctl);
     int r = code ? 0 : profile_find(ctl->repo, ctl->arena, str_from(word), ret);
-    if (code != 0 || r != 0)
-        return code ? code : ctl_fail_repo(ctl, r);
-    return ret->kind == PROFILE_FOUND ? 0 : not_found(ctl, word, ret);
+    return code ? code : r ? ctl_fail_repo(ctl, r) : 0;
+}
+
+/* The identity that it means, or an exit status. */
+static int find(Ctl *ctl, const char *word, FoundProfile *ret)
+{
+    int code = look_up(ctl, word, ret);
+
+    return code != 0 || ret->kind == PROFILE_FOUND ? code : not_found(ctl, word, ret);
+}
+
+/* An attacker that is known, but not by its behaviour: for a program an answer like others. */
+static int print_without_identity(const Ctl *ctl, const FoundProfile *found)
+{
+    cleanup(buf_free) Buf json = {0};
+    JsonWriter w = {.buf = &json};
+
+    json_begin_object(&w);
+    json_put_cstr(&w, "merged_from", NULL);
+    json_put_cstr(&w, "identity_uuid", NULL);
+    json_put_int(&w, "attackers", 1);
+    json_key(&w, "addresses");
+    json_begin_array(&w);
+    json_value_str(&w, found->address);
+    json_end_array(&w);
+    json_key(&w, "primitives");
+    json_begin_array(&w);
+    json_end_array(&w);
+    json_end_object(&w);
+    return ctl_print_json(ctl, &json);
 }
 
 static int print_one(const Ctl *ctl, const FoundProfile *found, const Shown *s)
@@ -298,9 +325,13 @@ static int show_one(Ctl *ctl)
     ListedProfile profile = {.announced_us = TIME_NONE};
     Shown s = {.profiles = &profile, .n = 1};
 
-    int code = find(ctl, ctl->args[1], &found);
+    int code = look_up(ctl, ctl->args[1], &found);
     if (code != 0)
         return code;
+    if (found.kind == PROFILE_WITHOUT_IDENTITY && ctl->json)
+        return print_without_identity(ctl, &found);
+    if (found.kind != PROFILE_FOUND)
+        return not_found(ctl, ctl->args[1], &found);
     profile.identity = found.identity;
     int r = profiles_read(ctl->repo, ctl->arena, &profile, 1, -INFINITY);
     r = r ? r : read_histories(ctl, &s);

@@ -295,8 +295,18 @@ def bad_input_is_said():
         expect(text in result.err and result.out == "", words, result.err, result.out)
 
 
+def an_attacker_without_identity_is_an_answer_to_programs():
+    who, _ = attacker("203.0.113.99")
+    for word in ("203.0.113.99", who):
+        expect_equal(admin("attribution", "show", word, "--json").json(),
+                     {"merged_from": None, "identity_uuid": None, "attackers": 1, "addresses": ["203.0.113.99"],
+                      "primitives": []}, word)
+    admin("attribution", "show", "203.0.113.50", "--json", wanted=1)
+
+
 run_cases([history_tells_what_the_live_worker_told, what_is_stored_is_not_told_again, times_choose_sessions,
            split_and_unannounced_sessions, many_pages_are_walked_once, no_broker_and_no_topic,
            the_outbox_of_an_interrupted_run_goes_first, one_identity_by_any_of_its_names, plots,
            merged_identities_are_followed, who_changed_since, who_may_be_several, rebuilding,
-           a_mark_without_observations_makes_no_state, bad_input_is_said])
+           a_mark_without_observations_makes_no_state, bad_input_is_said,
+           an_attacker_without_identity_is_an_answer_to_programs])
