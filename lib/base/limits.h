@@ -27,6 +27,7 @@
 #define LIMIT_PRIMITIVE_BYTES 128                 /* name of a primitive */
 #define LIMIT_OBSERVATION_VALUE_BYTES (16 * 1024) /* value of an observation, as jsonb spells it */
 #define LIMIT_HASH_VALUES 1000                    /* distinct values of a hash series that are told apart in 24 h */
+#define LIMIT_SUSPECT_PRIMITIVES 1000             /* primitives that one suspicion of several hands names */
 #define LIMIT_EXTRACT_COMMANDS 100000             /* commands of one session that are looked at for its behaviour */
 
 /* --- batches, queues, outbox --- */

@@ -2,6 +2,7 @@
 #include "attribution_support.h"
 
 #include "attribution/multi_actor.h"
+#include "base/limits.h"
 
 TestSuite(attribution_multi_actor, .init = attribution_setup, .fini = attribution_teardown, .timeout = 30);
 
@@ -56,6 +57,22 @@ Test(attribution_multi_actor, a_set_is_announced_when_it_changes)
         if (rows[i].summary)
             cr_assert_eq(s.confidence, 0.6);
     }
+}
+
+/* Whoever may publish observations chooses their names, and an event has an end. */
+Test(attribution_multi_actor, a_suspicion_names_no_more_than_its_limit)
+{
+    enum { MANY = LIMIT_SUSPECT_PRIMITIVES + 5 };
+    MultiActorPrimitive *now = arena_calloc(arena, MANY, sizeof(*now));
+    MultiActorSuspicion s = {0};
+
+    for (size_t i = 0; i < MANY; i++)
+        now[i].primitive = str_from(arena_printf(arena, "x.%08zu", MANY - i));
+    cr_assert_eq(multi_actor_decide(arena, now, MANY, NULL, 0, &s), MULTI_ACTOR_ANNOUNCE);
+    cr_assert_eq(s.n_primitives, (size_t)LIMIT_SUSPECT_PRIMITIVES);
+    cr_assert(str_eq_cstr(s.primitives[0], "x.00000001") && s.n_flagged == MANY);
+    cr_assert(str_eq_cstr(s.evidence_summary, "1005 primitives flagged multi_actor"));
+    cr_assert_eq(multi_actor_decide(arena, now, MANY, s.primitives, s.n_primitives, &s), MULTI_ACTOR_NOTHING);
 }
 
 Test(attribution_multi_actor, primitives_are_sorted_byte_by_byte)

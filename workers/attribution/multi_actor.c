@@ -1,5 +1,7 @@
 #include "multi_actor.h"
 
+#include "base/limits.h"
+
 static int str_cmp_qsort(const void *a, const void *b)
 {
     return str_cmp(*(const Str *)a, *(const Str *)b);
@@ -49,7 +51,8 @@ MultiActorAction multi_actor_decide(Arena *arena, const MultiActorPrimitive *now
         current[i] = now[i].primitive;
     for (size_t i = 0; i < n_announced; i++)
         before[i] = announced[i];
-    size_t n_current = make_set(current, n_now), n_before = make_set(before, n_announced);
+    size_t n_flagged = make_set(current, n_now), n_before = make_set(before, n_announced);
+    size_t n_current = MIN(n_flagged, (size_t)LIMIT_SUSPECT_PRIMITIVES);
     if (n_current < MULTI_ACTOR_MIN_PRIMITIVES)
         return n_before ? MULTI_ACTOR_REARM : MULTI_ACTOR_NOTHING;
     if (same_set(current, n_current, before, n_before))
@@ -57,7 +60,8 @@ MultiActorAction multi_actor_decide(Arena *arena, const MultiActorPrimitive *now
     *ret = (MultiActorSuspicion){
         .primitives = current,
         .n_primitives = n_current,
-        .evidence_summary = str_from(arena_printf(arena, "%zu primitives flagged multi_actor", n_current)),
+        .n_flagged = n_flagged,
+        .evidence_summary = str_from(arena_printf(arena, "%zu primitives flagged multi_actor", n_flagged)),
         .confidence = MULTI_ACTOR_CONFIDENCE,
         .distinct_sessions = count_sessions(arena, now, n_now),
     };

@@ -23,15 +23,17 @@ typedef enum MultiActorAction {
 /* What attribution.profile.multi_actor_suspected says beside identity and time. Lives in the arena, the texts of
  * primitives borrow from the input. */
 typedef struct MultiActorSuspicion {
-    const Str *primitives; /* sorted byte by byte, no duplicates */
+    const Str *primitives; /* sorted byte by byte, no duplicates; at most LIMIT_SUSPECT_PRIMITIVES, the first ones */
     size_t n_primitives;
-    Str evidence_summary; /* "<n> primitives flagged multi_actor" */
+    size_t n_flagged;     /* with those beyond the limit */
+    Str evidence_summary; /* "<n_flagged> primitives flagged multi_actor" */
     double confidence;
     int64_t distinct_sessions; /* different evidence refs over all primitives */
 } MultiActorSuspicion;
 
 /* Compare the set of primitives that are multi_actor @now with the set that was @announced last (none: n_announced 0).
  * Neither needs an order, doubled names count once. Two or more now: announce when the set grew, shrank or was
- * replaced. Fewer: re-arm when something was announced. @ret is filled for MULTI_ACTOR_ANNOUNCE only. */
+ * replaced. Fewer: re-arm when something was announced. Of more than LIMIT_SUSPECT_PRIMITIVES the first ones stand for all.
+ * @ret is filled for MULTI_ACTOR_ANNOUNCE only. */
 MultiActorAction multi_actor_decide(Arena *arena, const MultiActorPrimitive *now, size_t n_now, const Str *announced,
                                     size_t n_announced, MultiActorSuspicion *ret);

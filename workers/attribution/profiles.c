@@ -25,6 +25,10 @@ static Metric suspicions = {.name = "decnet_attribution_suspicions_total",
                             .help = "Identities announced as the work of several hands.",
                             .type = METRIC_COUNTER};
 
+static Metric suspicions_capped = {.name = "decnet_attribution_suspicions_capped_total",
+                                   .help = "Of these, those with more primitives than one names.",
+                                   .type = METRIC_COUNTER};
+
 /* A series that this transaction looks at. */
 typedef struct Profile {
     const SeriesChange *changes;
@@ -379,6 +383,7 @@ static void suspect(Profiles *p, const SeriesSuspect *s, const MultiActorSuspici
     worker_emit(p->w, "attribution.profile.multi_actor_suspected", STR("attribution.profile.multi_actor_suspected"),
                 &id, str_from(identity), buf_str(&buf));
     metric_add(&suspicions, 1);
+    metric_add(&suspicions_capped, said->n_flagged > said->n_primitives);
 }
 
 static int correlate(Profiles *p)
