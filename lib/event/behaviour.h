@@ -21,6 +21,8 @@ int64_t epoch_us_from_s(double seconds);
 double epoch_s_from_us(int64_t us);
 
 /* --- attacker.observation --- */
+#define OBSERVATION_TS_MAX 253402300799.0 /* its last second is that of year 9999, its first that of 1970 */
+
 typedef struct Observation {
     Uuid attacker_uuid;
     Str primitive;                         /* 1 .. LIMIT_PRIMITIVE_BYTES of [A-Za-z0-9_-] in words joined by dots */

@@ -11,7 +11,6 @@
 static const Str type_name = {"attacker.observation", sizeof("attacker.observation") - 1};
 
 enum { ENVELOPE_VERSION = 1 };                 /* the newest envelope (member `v`) that this code understands */
-static const double ts_max = 253402300799.0;   /* the end of year 9999 */
 static const double jsonb_plain_digits = 1e15; /* numbers within [1/this, this] are short in jsonb */
 enum { JSONB_NUMBER_BYTES = 350 };             /* any other double, spelled out as jsonb does */
 
@@ -223,7 +222,8 @@ static EventReject decode_envelope(Arena *arena, const JsonView *payload, Observ
     if (reject != EVENT_OK)
         return reject;
     e->evidence_ref = view_get_str(payload, "evidence_ref");
-    if (!e->evidence_ref.len || !value || !view_get_double(payload, "ts", &e->ts) || e->ts < 0 || e->ts > ts_max)
+    if (!e->evidence_ref.len || !value || !view_get_double(payload, "ts", &e->ts) || e->ts < 0 ||
+        e->ts > OBSERVATION_TS_MAX)
         return EVENT_MALFORMED;
     e->evidence_ref = text_sanitize(arena, e->evidence_ref);
     if (e->evidence_ref.len > LIMIT_SOURCE_ID_BYTES)

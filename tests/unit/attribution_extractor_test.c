@@ -193,8 +193,13 @@ Test(attribution_extractor, a_session_without_commands_has_a_duration_only)
     s = session(10, "closed");
     s.ended_at_us = TIME_NONE;
     cr_assert_eq(extract(&s, "0 id", all), 0);
-    s.started_at_us = s.ended_at_us = -1;
-    cr_assert_eq(extract(&s, "0 id", all), 0, "an observation of 1969 would be refused when it comes back");
+    static const int64_t refused[] = {-1, INT64_C(253402300799999999)}; /* as a double, the last is in the year 10000 */
+    for (size_t i = 0; i < ARRAY_SIZE(refused); i++) {
+        s.started_at_us = s.ended_at_us = refused[i];
+        cr_assert_eq(extract(&s, "0 id", all), 0, "an observation of then would be refused when it comes back");
+    }
+    s.ended_at_us = 0;
+    cr_assert(extract(&s, "0 id", all) > 0);
 }
 
 typedef struct Case {

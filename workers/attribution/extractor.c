@@ -195,6 +195,11 @@ void extractor_add(Extractor *x, const ExtractorCommand *command)
     buf_append(&x->commands, &facts, sizeof(facts));
 }
 
+bool extractor_can_place(int64_t ended_at_us)
+{
+    return ended_at_us >= 0 && epoch_s_from_us(ended_at_us) <= OBSERVATION_TS_MAX; /* TIME_NONE is less than 0 */
+}
+
 size_t extractor_ignored(const Extractor *x)
 {
     return x->n_ignored;
@@ -602,7 +607,7 @@ size_t extractor_finish(Extractor *x, Observation ret[EXTRACTOR_PRIMITIVES])
     x->c = (const CommandFacts *)(const void *)x->commands.data;
     x->n = x->commands.len / sizeof(CommandFacts);
     x->n_tokens = HASH_COUNT(x->tokens);
-    if (x->session.started_at_us == TIME_NONE || x->session.ended_at_us < 0) /* TIME_NONE is less as well */
+    if (x->session.started_at_us == TIME_NONE || !extractor_can_place(x->session.ended_at_us))
         return 0;
     collect_iats(x);
     Str evidence_ref = make_evidence_ref(x->arena, &x->session);

@@ -62,11 +62,14 @@ static inline void extractor_freep(Extractor **p)
 }
 void extractor_add(Extractor *x, const ExtractorCommand *command);
 /* The observations that the session supports, in the order of the contract's table; returns how many. None when
- * started_at_us or ended_at_us is TIME_NONE, or the end is before 1970, which no observation can be. Each has its envelope: id = observation_row_id(), value_kind categorical,
- * ts = window end = the end of the session, window start = its start, evidence_ref =
+ * started_at_us is TIME_NONE, or where extractor_can_place() is false. Each has its envelope: id = observation_row_id(),
+ * value_kind categorical, ts = window end = the end of the session, window start = its start, evidence_ref =
  * "cowrie:<decky>/<service>/<UTC date of the start>#<sid>" (contract ingest 12), decky and service repaired and cut at
  * LIMIT_NAME_BYTES each. Once per extractor. */
 size_t extractor_finish(Extractor *x, Observation ret[EXTRACTOR_PRIMITIVES]);
+
+/* True when an observation can have this time: from 1970 to 9999, and not TIME_NONE. */
+bool extractor_can_place(int64_t ended_at_us);
 
 /* Commands beyond LIMIT_EXTRACT_COMMANDS that were ignored: for a counter. */
 size_t extractor_ignored(const Extractor *x);

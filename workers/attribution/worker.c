@@ -165,7 +165,7 @@ static int observe_sessions(Worker *w, Batch *batch)
             return r;
         n_all += n_one;
         metric_add(&commands_ignored, (double)ignored);
-        metric_add(&sessions_without_end, d->session->ended_at_us < 0); /* TIME_NONE is less as well */
+        metric_add(&sessions_without_end, !extractor_can_place(d->session->ended_at_us));
     }
     return publish_news(w, all, n_all);
 }
