@@ -101,17 +101,26 @@ end_processes() { # SIGNAL TENTHS PID...: ask, wait, insist
     }
 }
 
-# End the processes that carry a mark, but for this one. Those of other users cannot be read, and are not ours.
-end_marked() { # MARK
-    local file entries pids=()
+# The processes that carry a mark, but for this one. Those of other users cannot be read, and are not ours. Sets MARKED.
+find_marked() { # MARK
+    local file entries
+    MARKED=()
     for file in /proc/[0-9]*/environ; do
         { mapfile -d '' -t entries <"$file"; } 2>/dev/null || continue
         file=${file#/proc/}
         if [[ " ${entries[*]} " == *" RUN_MARK=$1 "* && ${file%/environ} != "$$" ]]; then
-            pids+=("${file%/environ}")
+            MARKED+=("${file%/environ}")
         fi
     done
-    end_processes TERM 50 "${pids[@]}"
+}
+
+end_marked() { # MARK: until none is found, since one may be born of another that is about to end
+    local _
+    for _ in {1..5}; do
+        find_marked "$1"
+        [ ${#MARKED[@]} -gt 0 ] || return 0
+        end_processes TERM 50 "${MARKED[@]}"
+    done
 }
 
 # End everything that serves a private folder: PostgreSQL first and at once, whose data nobody wants any more (asked
