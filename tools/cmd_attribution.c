@@ -321,7 +321,7 @@ static int print_one(const Ctl *ctl, const FoundProfile *found, const Shown *s)
 
 static int show_one(Ctl *ctl)
 {
-    FoundProfile found;
+    FoundProfile found = {0};
     ListedProfile profile = {.announced_us = TIME_NONE};
     Shown s = {.profiles = &profile, .n = 1};
 
@@ -486,7 +486,7 @@ static int rebuild_all(Ctl *ctl)
 
 static int rebuild(Ctl *ctl)
 {
-    FoundProfile found;
+    FoundProfile found = {0};
     char identity[UUID_TEXT_BYTES];
 
     if (ctl->n_args > 2)
